@@ -1,0 +1,1 @@
+"""Measurements that join devices and physics: cameras, bead scans, pupil, reports."""

@@ -1,0 +1,1 @@
+"""Science and data: physics, simulation, networks, localization, files. Knows no device, no Qt."""

@@ -1,0 +1,1 @@
+"""What comes after localizing: metrics, overlays."""

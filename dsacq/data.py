@@ -1,0 +1,85 @@
+"""What flows through the program."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+POSITION = ("x_um", "y_um", "z_um")
+COLUMNS = (
+    "frame",
+    *POSITION,
+    "photons",
+    "background",
+    "sigma_x_um",
+    "sigma_y_um",
+    "sigma_z_um",
+    "probability",
+)
+
+
+@dataclass(frozen=True)
+class Localizations:
+    """A table with a row per emitter and frame, and what made it.
+
+    Columns are COLUMNS (unknown values NaN), then `track` once linked, then any others.
+    x, y start at the upper-left corner of the full camera frame, so the centre of pixel
+    (row r, column c) is at ((c + 0.5), (r + 0.5)) times the pixel in the sample; z is the height
+    above the coverslip. `photons` are detected photons, `background` photons per pixel.
+    `frame` counts from 0. `origin` (model, optics, settings) holds what JSON can.
+    """
+
+    table: pd.DataFrame
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        missing = [name for name in COLUMNS if name not in self.table.columns]
+        if missing:
+            raise ValueError(f"table: lacks the columns {missing}")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @classmethod
+    def from_columns(
+        cls, origin: dict[str, Any] | None = None, **columns: ArrayLike
+    ) -> "Localizations":
+        """From arrays of one length by column name; absent columns are unknown (NaN).
+
+        Raises ValueError when frame, x_um, y_um or z_um is missing.
+        """
+        absent = [name for name in ("frame", *POSITION) if name not in columns]
+        if absent:
+            raise ValueError(f"columns: lacks {absent}")
+        frame = np.asarray(columns["frame"], dtype=np.int64)
+        known = {
+            name: np.asarray(columns[name], dtype=np.float32)
+            if name in columns
+            else np.full(frame.shape, np.nan, np.float32)
+            for name in COLUMNS[1:]
+        }
+        others = {name: np.asarray(columns[name]) for name in columns if name not in COLUMNS}
+        return cls(pd.DataFrame({"frame": frame, **known, **others}), origin or {})
+
+    @classmethod
+    def empty(cls, origin: dict[str, Any] | None = None) -> "Localizations":
+        """No emitters."""
+        none: list[float] = []
+        return cls.from_columns(origin, frame=none, x_um=none, y_um=none, z_um=none)
+
+    @classmethod
+    def joined(
+        cls, parts: Iterable["Localizations"], origin: dict[str, Any] | None = None
+    ) -> "Localizations":
+        """One table of several, in their order."""
+        tables = [part.table for part in parts if len(part)]
+        if not tables:
+            return cls.empty(origin)
+        return cls(pd.concat(tables, ignore_index=True), origin or {})
+
+    def positions_um(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """(rows, 3) x, y, z."""
+        return self.table[list(POSITION)].to_numpy(dtype=np.float64)

@@ -1,0 +1,1 @@
+"""The localizing networks and the one file a model is."""

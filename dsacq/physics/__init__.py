@@ -1,0 +1,1 @@
+"""Light from an emitter to camera counts, as differentiable tensors."""

@@ -1,0 +1,84 @@
+"""The emission path: what every physics function needs to know of the microscope."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from dsacq.config import read_settings
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Optics:
+    """Objective, 4f relay with a mask in its Fourier plane, camera.
+
+    `focus_um` is the nominal focal plane: the mechanical travel of the objective from "focused on
+    the coverslip" into the sample, a distance in the immersion medium. `z_range_um` are heights of
+    emitters above the coverslip. Derived lengths are properties, so none is ever typed in twice.
+    """
+
+    wavelength_um: Positive  # in vacuum
+    na: Positive
+    index_immersion: Positive
+    index_sample: Positive
+    magnification: Positive
+    focal_4f_um: Positive
+    camera_pixel_um: Positive  # on the sensor
+    mask_pixel_um: Positive  # pitch of the phase mask or of the SLM
+    focus_um: float = 0.0
+    z_range_um: tuple[float, float] = (0.0, 4.0)
+
+    def __post_init__(self) -> None:
+        if self.na >= self.index_immersion:
+            raise ValueError(f"na={self.na}: expected less than {self.index_immersion=}")
+        if self.na >= self.magnification:
+            raise ValueError(f"na={self.na}: expected less than {self.magnification=}")
+        if self.z_range_um[0] >= self.z_range_um[1]:
+            raise ValueError(f"z_range_um={self.z_range_um}: expected low, high")
+
+    @property
+    def pixel_um(self) -> float:
+        """Camera pixel in the sample."""
+        return self.camera_pixel_um / self.magnification
+
+    @property
+    def na_sample(self) -> float:
+        """Largest direction cosine times index of light that propagates in the sample."""
+        return min(self.na, self.index_sample)
+
+    @property
+    def relay_magnification(self) -> float:
+        """M' = sqrt(M^2 - NA^2): pupil coordinate times focal length is mask position times M'."""
+        return float((self.magnification**2 - self.na**2) ** 0.5)
+
+    @property
+    def pupil_diameter_um(self) -> float:
+        """Diameter of the image of the objective's pupil (|u| < NA) on the mask."""
+        return 2 * self.focal_4f_um * self.na / self.relay_magnification
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class InputScaling:
+    """How an imported network wants its frames, and the threshold on its output."""
+
+    normalise: Literal["minmax", "fixed"]
+    offset: float = 0.0  # counts, for "fixed"
+    scale: Positive = 1.0  # counts, for "fixed"
+    threshold: Positive = 40.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class OpticsFile:
+    """An optics file: the tables [optics] and, for imported networks, [input]."""
+
+    optics: Optics
+    input: InputScaling | None = None
+
+
+def read_optics(path: Path) -> OpticsFile:
+    """Read an optics file (TOML). Raises FileError or SettingsError."""
+    return read_settings(OpticsFile, path)

@@ -1,0 +1,1 @@
+"""Who emits where, and the frames that come of it."""

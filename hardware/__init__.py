@@ -1,0 +1,1 @@
+"""Devices: cameras, stages, SLMs, lasers, real and simulated."""
