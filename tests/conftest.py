@@ -2,9 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from hypothesis import settings
 
-from dsacq.physics.optics import Optics
+from dsacq.networks.model_file import Model, ModelCard, VoxelArchitecture
+from dsacq.physics.masks import PhaseMask
+from dsacq.physics.optics import InputScaling, Optics
+
+# Examples are not timed: test machines are shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +55,32 @@ def storm_optics() -> Optics:
         focus_um=1.5,
         z_range_um=(0.0, 4.0),
     )
+
+
+@pytest.fixture(scope="session")
+def random_model(telomere_optics: Optics) -> Model:
+    """Random weights, scaled so that the volume uses its whole range."""
+    torch.manual_seed(0)
+    architecture = VoxelArchitecture(depth=9, dilations=(1, 1, 2, 4, 8, 16))
+    network = architecture.build().eval()
+    with torch.no_grad():
+        for name, buffer in network.named_buffers():
+            if name.endswith("running_var"):
+                buffer.uniform_(0.05, 0.2)
+            if name.endswith("running_mean"):
+                buffer.uniform_(-0.1, 0.1)
+        network.output.weight.mul_(6.0)
+    card = ModelCard(
+        name="random",
+        architecture=architecture,
+        optics=telomere_optics,
+        mask_name="flat",
+        mask_pixel_um=24.0,
+        mask_wavelength_um=0.58,
+        mask_origin={},
+        input=InputScaling(normalise="minmax", threshold=40),
+        training={},
+        accuracy={},
+        software="test",
+    )
+    return Model(card, PhaseMask(np.zeros((9, 9), np.float32), 24.0, 0.58, "flat", {}), network)

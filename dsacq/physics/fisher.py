@@ -58,7 +58,7 @@ def bounds(fisher: Tensor) -> Tensor:
     scale = double.diagonal(dim1=-2, dim2=-1).clamp_min(1e-300).rsqrt()
     normed = double * scale[..., :, None] * scale[..., None, :]
     variance = torch.linalg.inv(normed).diagonal(dim1=-2, dim2=-1)
-    return (variance.sqrt() * scale).to(fisher.dtype)
+    return torch.mul(variance.sqrt(), scale).to(fisher.dtype)
 
 
 def crlb(

@@ -82,3 +82,23 @@ class OpticsFile:
 def read_optics(path: Path) -> OpticsFile:
     """Read an optics file (TOML). Raises FileError or SettingsError."""
     return read_settings(OpticsFile, path)
+
+
+def differing_fields(given: Optics, wanted: Optics, tolerance: float = 0.01) -> list[str]:
+    """What makes two optics different to a localizer, each as "name given (model wanted)"."""
+    names = (
+        "wavelength_um",
+        "na",
+        "index_immersion",
+        "index_sample",
+        "pixel_um",
+        "focal_4f_um",
+        "mask_pixel_um",
+        "focus_um",
+    )
+    return [
+        f"{name} {getattr(given, name):.4g} (model {getattr(wanted, name):.4g})"
+        for name in names
+        if abs(getattr(given, name) - getattr(wanted, name))
+        > tolerance * max(abs(getattr(wanted, name)), 0.1)
+    ]

@@ -1,0 +1,17 @@
+"""Where tensors are computed."""
+
+import torch
+
+from dsacq.errors import SettingsError
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device for "auto", "cpu" or "cuda". Raises SettingsError when it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(
+            "device cuda: PyTorch finds no usable NVIDIA GPU here; use --device cpu, or install "
+            "the driver and a CUDA build of PyTorch."
+        )
+    return torch.device(name)
