@@ -42,7 +42,7 @@ def information(
             else 1 / (2 * expected + read_variance)
         )
     else:
-        weight = 1 / (expected + read_variance)
+        weight = 1 / (expected + read_variance).clamp_min(1e-12)
     flat = jacobian.flatten(-2)
     weighted = flat * weight.flatten(-2)[..., None, :]
     return weighted @ flat.mT
@@ -52,13 +52,16 @@ def bounds(fisher: Tensor) -> Tensor:
     """Smallest standard deviations sqrt(diag(J^-1)). fisher (..., K, K); returns (..., K).
 
     Parameters are scaled to unit information first and inverted in double precision, as photons
-    and micrometres differ by many orders of magnitude.
+    and micrometres differ by many orders of magnitude. Where the data say nothing of a parameter
+    (a zero on the diagonal) its bound is infinite and the others are those without it.
     """
     double = fisher.double()
-    scale = double.diagonal(dim1=-2, dim2=-1).clamp_min(1e-300).rsqrt()
-    normed = double * scale[..., :, None] * scale[..., None, :]
+    own = double.diagonal(dim1=-2, dim2=-1)
+    blind = own <= 0
+    scale = torch.where(blind, 0, own.clamp_min(1e-300).rsqrt())
+    normed = double * scale[..., :, None] * scale[..., None, :] + torch.diag_embed(blind.double())
     variance = torch.linalg.inv(normed).diagonal(dim1=-2, dim2=-1)
-    return torch.mul(variance.sqrt(), scale).to(fisher.dtype)
+    return torch.where(blind, torch.inf, variance.sqrt() * scale).to(fisher.dtype)
 
 
 def crlb(
@@ -86,6 +89,9 @@ def crlb(
     bright = torch.as_tensor(photons, dtype=images.dtype, device=images.device).expand(len(images))
     level = torch.as_tensor(background, dtype=images.dtype, device=images.device)
     expected = images * bright[:, None, None] + level.expand(len(images))[:, None, None]
+    # In perfect focus the image does not change with z, and what is left is rounding: drop it.
+    size = torch.linalg.vector_norm(gradient, dim=(-2, -1), keepdim=True)
+    gradient = torch.where(size < 1e-5 * size.amax(1, keepdim=True), 0, gradient)
     jacobian = emitter_jacobian(images, gradient, bright)
     return bounds(information(jacobian, expected, read_variance, excess=excess))
 

@@ -102,3 +102,18 @@ def differing_fields(given: Optics, wanted: Optics, tolerance: float = 0.01) -> 
         if abs(getattr(given, name) - getattr(wanted, name))
         > tolerance * max(abs(getattr(wanted, name)), 0.1)
     ]
+
+
+STANDARD_OPTICS = Optics(
+    wavelength_um=0.58,
+    na=1.45,
+    index_immersion=1.518,
+    index_sample=1.33,
+    magnification=100,
+    focal_4f_um=150_000,
+    camera_pixel_um=11,
+    mask_pixel_um=24,
+    focus_um=4.5,
+    z_range_um=(2.0, 6.0),
+)
+"""A 100x/1.45 oil objective looking into water, an SLM behind a 150 mm relay, depths 2 to 6 um."""

@@ -1,0 +1,265 @@
+"""Phase masks as files: a TIFF of ours that says all, MATLAB, NumPy, tables, and SLM patterns."""
+
+import csv
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from dsacq.errors import FileError
+from dsacq.files.atomic import replacing
+from dsacq.files.columns import reading
+from dsacq.files.matlab import read_matlab
+from dsacq.physics.masks import PhaseMask
+from dsacq.physics.optics import Optics, Positive
+
+Array = NDArray[Any]
+
+_KIND: Final = "dsacq phase mask"
+_SMALLEST, _LARGEST = 8, 16384  # samples along each axis
+_STEEPEST_RAD = 1e4
+_TIFF = (".tif", ".tiff")
+_PATTERN = (".png", ".bmp")
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What our TIFF says of its mask, as JSON in its ImageDescription."""
+
+    kind: Literal["dsacq phase mask"]
+    pixel_um: Positive
+    wavelength_um: Positive
+    name: str
+    origin: dict[str, Any]
+
+
+def read_mask(path: Path, *, optics: Optics | None = None, lut: Path | None = None) -> PhaseMask:
+    """A phase mask from .tif, .mat, .npy, .csv (rad) or .png, .bmp (8-bit pattern of an SLM).
+
+    optics: gives pitch and wavelength to files that do not say them, which all but our own TIFF
+        do not, and must fit the mask: its light has to pass through it.
+    lut: CSV of the 256 phases, rad, of the grey levels of a pattern; by default grey/256 * 2 pi.
+    Of several arrays in a .mat file, that named mask or phase is taken. Raises FileError.
+    """
+    with reading(path, "a phase mask"):
+        stored, description, origin = _read(path, lut)
+    phase = _real(path, stored)
+    told = _described(path, description)
+    if told is None:
+        if optics is None:
+            raise FileError(
+                f"{path}: does not say its pitch and wavelength; "
+                "give the optics file that has mask_pixel_um and wavelength_um."
+            )
+        _require_radians(path, phase)
+        told = _Description(_KIND, optics.mask_pixel_um, optics.wavelength_um, path.stem, origin)
+    mask = PhaseMask(phase, told.pixel_um, told.wavelength_um, told.name, told.origin)
+    if optics is not None:
+        _require_fit(path, mask, optics)
+    return mask
+
+
+def write_mask(mask: PhaseMask, path: Path) -> None:
+    """Write a float32 TIFF that `read_mask` reads back exactly. Raises FileError."""
+    if path.suffix.lower() not in _TIFF:
+        raise FileError(f"{path}: masks are written as {' or '.join(_TIFF)}; choose that ending.")
+    description = json.dumps(
+        {
+            "kind": _KIND,
+            "pixel_um": mask.pixel_um,
+            "wavelength_um": mask.wavelength_um,
+            "name": mask.name,
+            "origin": mask.origin,
+        }
+    )
+    with replacing(path) as partial:
+        tifffile.imwrite(
+            partial,
+            np.asarray(mask.phase_rad, dtype=np.float32),
+            photometric="minisblack",
+            description=description,
+            metadata=None,
+        )
+
+
+def write_slm_pattern(mask: PhaseMask, path: Path, *, levels_per_2pi: int = 256) -> None:
+    """Write the phase modulo 2 pi as an 8-bit .png or .bmp, a pixel per sample of the mask.
+
+    A longer optical path is a higher grey level; `levels_per_2pi` (2 to 256) levels make 2 pi, at
+    the wavelength of the mask. Raises FileError.
+    """
+    if not 2 <= levels_per_2pi <= 256:
+        raise ValueError(f"levels_per_2pi={levels_per_2pi}: expected 2 to 256")
+    if path.suffix.lower() not in _PATTERN:
+        raise FileError(f"{path}: patterns are written as {' or '.join(_PATTERN)}.")
+    turns = np.asarray(mask.phase_rad, dtype=np.float64) / (2 * np.pi)
+    grey = np.round((turns % 1) * levels_per_2pi) % levels_per_2pi
+    with replacing(path) as partial:
+        Image.fromarray(grey.astype(np.uint8)).save(partial, format=path.suffix[1:].upper())
+
+
+def _read(path: Path, lut: Path | None) -> tuple[Array, str, dict[str, Any]]:
+    """Phase in rad, the ImageDescription of a TIFF, where the phase comes from."""
+    origin: dict[str, Any] = {"file": path.name}
+    ending = path.suffix.lower()
+    if ending in _PATTERN:
+        phases = np.arange(256) * (2 * np.pi / 256) if lut is None else _read_lut(lut)
+        origin["lut"] = "grey/256 * 2 pi" if lut is None else lut.name
+        return phases[_read_pattern(path)], "", origin
+    if lut is not None:
+        raise FileError(f"{path}: holds phases, so the grey levels in {lut} do not apply to it.")
+    if ending in _TIFF:
+        return *_read_tiff(path), origin
+    if ending == ".mat":
+        phase, origin["variable"] = _read_mat(path)
+        return phase, "", origin
+    if ending == ".npy":
+        return _read_npy(path), "", origin
+    if ending == ".csv":
+        return _read_csv(path), "", origin
+    known = " ".join((*_TIFF, ".mat", ".npy", ".csv", *_PATTERN))
+    raise FileError(f"{path}: is not a kind of mask file known here ({known}).")
+
+
+def _read_npy(path: Path) -> Array:
+    # Mapped, so that a damaged header cannot ask for more memory than there is file.
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise FileError(f"{path}: holds several arrays; save the mask alone.")
+    _require_shape(path, array.shape)
+    return np.array(array)
+
+
+def _read_mat(path: Path) -> tuple[Array, str]:
+    """The phase and the name of its variable."""
+    maps = {
+        name: array
+        for name, array in read_matlab(path).items()
+        if array.ndim == 2 and min(array.shape) >= _SMALLEST
+    }
+    named = [name for name in maps if name.lower() in ("mask", "phase")]
+    if not maps:
+        raise FileError(
+            f"{path}: has no two-dimensional array of real numbers "
+            f"of at least {_SMALLEST} x {_SMALLEST} samples."
+        )
+    if len(maps) > 1 and len(named) != 1:
+        raise FileError(
+            f"{path}: has several arrays ({', '.join(maps)}); "
+            "save the mask alone or under the name mask."
+        )
+    name = (named or list(maps))[0]
+    return maps[name], name
+
+
+def _read_tiff(path: Path) -> tuple[Array, str]:
+    """The phase and the ImageDescription."""
+    with tifffile.TiffFile(path) as file:
+        if len(file.pages) > 1:
+            raise FileError(f"{path}: has {len(file.pages)} planes; a mask is one.")
+        page = file.pages.first
+        _require_shape(path, page.shape)
+        if page.dtype is None or page.dtype.kind != "f":
+            raise FileError(
+                f"{path}: holds whole numbers; save the phase in rad as 32-bit float, "
+                "or a pattern for the SLM as .png or .bmp."
+            )
+        return page.asarray(), page.description
+
+
+def _read_csv(path: Path) -> Array:
+    text = path.read_text(encoding="utf-8-sig")
+    head = text[: 1 << 16]
+    separator = next((mark for mark in ";\t," if mark in head), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an empty file: told with its shape
+        return np.loadtxt(io.StringIO(text), delimiter=separator, ndmin=2)
+
+
+def _read_pattern(path: Path) -> NDArray[np.uint8]:
+    """Grey levels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(path, formats=("PNG", "BMP"))
+    with image:
+        _require_shape(path, image.size[::-1])
+        if image.mode not in ("L", "P", "RGB", "RGBA"):
+            raise FileError(f"{path}: is no picture of 8 bits per colour; save it as 8-bit grey.")
+        colours = np.asarray(image.convert("RGB"))
+    if (colours != colours[..., :1]).any():
+        raise FileError(f"{path}: is coloured; a pattern for the SLM is grey.")
+    return colours[..., 0]
+
+
+def _read_lut(path: Path) -> Array:
+    """(256,) rad by grey level."""
+    with reading(path, "a table of phases"):
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+        phases = np.array([float(cell) for row in rows for cell in row if cell.strip()])
+    if phases.shape != (256,) or not np.isfinite(phases).all():
+        raise FileError(
+            f"{path}: has {phases.size} numbers; give 256, the phase of each grey level."
+        )
+    return phases
+
+
+def _real(path: Path, array: Array) -> NDArray[np.float32]:
+    """The array as single precision, once it is known to be a finite map of real numbers."""
+    _require_shape(path, array.shape)
+    if array.dtype.kind not in "fiu":
+        raise FileError(f"{path}: holds no real numbers; save the phase in rad.")
+    with np.errstate(all="ignore"):  # what does not fit becomes infinite, and is told
+        phase = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(phase).all():
+        raise FileError(f"{path}: has samples that are no finite number; set them to 0.")
+    return phase
+
+
+def _require_shape(path: Path, shape: tuple[int, ...]) -> None:
+    if len(shape) != 2 or not all(_SMALLEST <= samples <= _LARGEST for samples in shape):
+        size = " x ".join(str(samples) for samples in shape) or "1"
+        raise FileError(
+            f"{path}: holds {size} numbers; a mask has two dimensions "
+            f"of {_SMALLEST} to {_LARGEST} samples."
+        )
+
+
+def _require_radians(path: Path, phase: NDArray[np.float32]) -> None:
+    low, high = float(phase.min()), float(phase.max())
+    if max(-low, high) > _STEEPEST_RAD:
+        raise FileError(f"{path}: reaches from {low:g} to {high:g}, which is no phase in rad.")
+    if high > 2 * np.pi and (phase == np.round(phase)).all():
+        raise FileError(
+            f"{path}: holds whole numbers up to {high:g}, grey levels rather than rad; "
+            "save them as an 8-bit .png."
+        )
+
+
+def _described(path: Path, description: str) -> _Description | None:
+    """What a TIFF says of its mask; None when we did not write it."""
+    if _KIND not in description:
+        return None
+    try:
+        return TypeAdapter(_Description).validate_json(description)
+    except ValidationError:
+        raise FileError(f"{path}: its description of the mask is damaged.") from None
+
+
+def _require_fit(path: Path, mask: PhaseMask, optics: Optics) -> None:
+    """Refuse a mask that light passes beside, or whose samples are too coarse to shape it."""
+    pupil_um = optics.pupil_diameter_um * optics.na_sample / optics.na
+    across_um = min(mask.phase_rad.shape) * mask.pixel_um
+    if across_um < 0.98 * pupil_um or pupil_um < _SMALLEST * mask.pixel_um:
+        raise FileError(
+            f"{path}: is {across_um / 1000:.3g} mm across with samples of {mask.pixel_um:g} um, "
+            f"which does not fit a pupil of {pupil_um / 1000:.3g} mm; "
+            "check mask_pixel_um, focal_4f_um and na."
+        )
