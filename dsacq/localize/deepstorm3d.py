@@ -187,15 +187,15 @@ def _tried(model: Model, frames: Tensor, truth: Tensor) -> _Trial:
     for image in range(_FRAMES):
         own = found.xyz_um[found.image == image].double().numpy()
         actual = truth[image].double().numpy()
-        pairs = match(own, actual, _RADIUS_UM)
-        errors.append(own[pairs.found] - actual[pairs.truth])
+        paired, partner = match(own, actual, _RADIUS_UM)
+        errors.append(own[paired] - actual[partner])
     error = np.concatenate(errors)
     lateral_um = model.card.voxel_um[0]
     shift = np.round(np.median(error[:, :2], 0) / lateral_um) if len(error) else np.zeros(2)
     rest = error - [*(shift * lateral_um), 0.0]
     return _Trial(
         model.card.architecture.dilations,
-        (float(-shift[0]), float(-shift[1])),
+        (float(0.0 - shift[0]), float(0.0 - shift[1])),
         len(error),
         len(found.image),
         float(1e3 * np.sqrt((rest[:, :2] ** 2).sum(1).mean())) if len(error) else np.inf,

@@ -40,7 +40,7 @@ def detect(
         shape = (frames.shape[1], frames.shape[2])
         peaks = [
             _shifted(find_peaks(volume, threshold, rows=rows, columns=columns), corner)
-            for volume, rows, columns, corner in _volumes(model.network, scaled, shape, tile_px)
+            for volume, rows, columns, corner in volumes(model.network, scaled, shape, tile_px)
         ]
         image = torch.cat([part.image for part in peaks])
         zyx = torch.cat([part.zyx for part in peaks])
@@ -72,8 +72,11 @@ def voxels_to_um(model: Model, zyx: Tensor) -> Tensor:
     )
 
 
-def _volumes(
-    network: VoxelNetwork, scaled: Tensor, shape: tuple[int, int], tile_px: int
+def volumes(
+    network: VoxelNetwork,
+    scaled: Tensor,
+    shape: tuple[int, int],
+    tile_px: int = CONTEXT_TILE_PX,
 ) -> Iterator[tuple[Tensor, slice, slice, tuple[int, int]]]:
     """Refined volumes, the voxels in each that its tile answers for, and its corner (row, column).
 

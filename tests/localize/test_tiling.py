@@ -41,7 +41,7 @@ def test_tiled_volume_equals_untiled(
         whole = network(frame)
         assert whole.std() > 0.1 * network.scale  # otherwise equality says little
         worst, seen = 0.0, torch.zeros(whole.shape[2:])
-        for volume, rows, columns, (row, column) in voxel._volumes(network, frame, shape, 45):
+        for volume, rows, columns, (row, column) in voxel.volumes(network, frame, shape, 45):
             kept = volume[:, :, rows, columns]
             top, left = 4 * row + rows.start, 4 * column + columns.start
             place = (slice(top, top + kept.shape[2]), slice(left, left + kept.shape[3]))

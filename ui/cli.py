@@ -1,0 +1,73 @@
+"""The command line: `dsacq COMMAND ...`."""
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+
+import typer
+from platformdirs import user_log_path
+
+from dsacq.errors import UserError
+from dsacq.version import software
+from ui.commands import localizing, masks, models, simulating, tables
+from ui.console import say
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Microscopy with engineered point-spread functions: simulate, localize, check, convert.",
+)
+app.command("localize")(localizing.localize)
+app.command("overlay")(localizing.overlay)
+app.command("evaluate")(tables.evaluate)
+app.command("convert")(tables.convert)
+app.command("simulate")(simulating.simulate)
+app.command("masks")(masks.masks)
+app.command("models")(models.models)
+app.command("import-deepstorm3d")(models.import_deepstorm3d)
+
+
+@app.callback(invoke_without_command=True)
+def _about(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    if version:
+        typer.echo(software())
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run a command. A mistake of the user ends in one sentence and exit code 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app()
+    except UserError as error:
+        say(f"Error: {error}")
+    except MemoryError:
+        say("Error: not enough memory; use a smaller --tile or a --roi.")
+    except KeyboardInterrupt:
+        say("Stopped.")
+        sys.exit(130)
+    except Exception as error:
+        say(
+            f"Error: dsacq itself failed ({type(error).__name__}: {error}). Please report it with "
+            f"the details in {_recorded()}"
+        )
+    else:
+        return
+    sys.exit(1)
+
+
+def _recorded() -> Path:
+    folder = user_log_path("dsacq", appauthor=False, ensure_exists=True)
+    path = folder / "last-failure.txt"
+    path.write_text(f"{software()}\n{sys.argv}\n{traceback.format_exc()}", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    main()

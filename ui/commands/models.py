@@ -1,0 +1,125 @@
+"""dsacq models, dsacq import-deepstorm3d."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from platformdirs import user_data_path
+
+from dsacq.errors import FileError
+from ui.console import Json, print_json, say
+
+if TYPE_CHECKING:
+    from dsacq.networks.model_file import ModelCard
+
+SUFFIX = ".safetensors"
+
+
+def model_folder() -> Path:
+    """Where models that are named without a path are looked for."""
+    return user_data_path("dsacq", appauthor=False) / "models"
+
+
+def find_model(given: Path) -> Path:
+    """A model by path or, without one, by name in the model folder. Raises FileError."""
+    if given.exists():
+        return given
+    named = model_folder() / given.with_suffix(SUFFIX).name
+    if given.parent == Path() and named.exists():
+        return named
+    raise FileError(
+        f"{given}: there is no such model file, nor a model of that name in {model_folder()}."
+    )
+
+
+def models(
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Model files or folders; default: your model folder."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List models: what each was made for and how well it does.
+
+    Example: `dsacq models .`
+    """
+    from dsacq.networks.model_file import read_card
+
+    found: list[Path] = []
+    for place in places or [model_folder()]:
+        if place.is_dir():
+            found += sorted(place.glob(f"*{SUFFIX}"))
+        elif place.exists() or places:
+            found.append(find_model(place))
+    failed = []
+    cards = {}
+    for path in found:
+        try:
+            cards[path] = read_card(path)
+        except FileError as error:
+            failed.append(str(error))
+    if as_json:
+        print_json({"models": [{"file": path, **asdict(card)} for path, card in cards.items()]})
+    else:
+        for path, card in cards.items():
+            typer.echo(_described(path, card))
+        if not found:
+            where = ", ".join(str(place) for place in places or [model_folder()])
+            typer.echo(f"No models in {where}. Import or train one, and put it there.")
+    if failed:
+        raise FileError(" ".join(failed))
+
+
+def _described(path: Path, card: "ModelCard") -> str:
+    optics = card.optics
+    low, high = optics.z_range_um
+    lateral_um, axial_um = card.voxel_um
+    accuracy = ", ".join(f"{key} {value}" for key, value in card.accuracy.items()) or "not measured"
+    return "\n".join(
+        (
+            card.name,
+            f"  file      {path}",
+            f"  network   voxel, {card.architecture.depth} planes, "
+            f"dilations {','.join(map(str, card.architecture.dilations))}, "
+            f"voxel {1e3 * lateral_um:.1f} x {1e3 * lateral_um:.1f} x {1e3 * axial_um:.1f} nm, "
+            f"label offset {card.architecture.label_offset_voxels} voxels",
+            f"  optics    {optics.wavelength_um} um, NA {optics.na}, "
+            f"pixel {optics.pixel_um:.4g} um, z {low} to {high} um, focus {optics.focus_um} um",
+            f"  mask      {card.mask_name}, pitch {card.mask_pixel_um} um",
+            f"  input     {card.input.normalise}, threshold {card.input.threshold}",
+            f"  accuracy  {accuracy}",
+            f"  made by   {card.software}",
+        )
+    )
+
+
+def import_deepstorm3d(
+    weights: Annotated[Path, typer.Argument(help="Published checkpoint (.pkl, .pt).")],
+    mask: Annotated[Path, typer.Option(help="Its phase mask (.mat, .npy, .tif, .csv, ...).")],
+    optics: Annotated[Path, typer.Option(help="Optics file with [optics] and [input].")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Make a model of a published DeepSTORM3D checkpoint; nothing in it is executed.
+
+    Example: `dsacq import-deepstorm3d w.pkl --mask mask.mat --optics optics.toml -o m.safetensors`
+    """
+    from dsacq.files.masks import read_mask
+    from dsacq.localize.deepstorm3d import import_checkpoint
+    from dsacq.networks.model_file import save_model
+    from dsacq.physics.optics import read_optics
+
+    if output.suffix != SUFFIX:
+        raise FileError(f"{output}: a model file's name ends in {SUFFIX}.")
+    optics_file = read_optics(optics)
+    model = import_checkpoint(
+        weights, read_mask(mask, optics=optics_file.optics), optics_file, output.stem
+    )
+    save_model(model, output)
+    card = model.card
+    if as_json:
+        print_json({"file": output, **asdict(card)})
+    else:
+        say("Dilations and label offset were measured on simulated frames.")
+        typer.echo(_described(output, card))

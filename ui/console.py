@@ -1,0 +1,100 @@
+"""What all commands share: how they ask, show progress, tell results and fail."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from dsacq.errors import SettingsError
+
+# Results go to standard output, everything said about the work to standard error.
+told = Console(stderr=True, highlight=False)
+
+
+class DeviceName(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Device = Annotated[
+    DeviceName, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Items per second, as the finished part went."""
+        if not task.completed or not task.elapsed:
+            return Text("")
+        return Text(f"{task.completed / task.elapsed:.3g}/s")
+
+
+@contextmanager
+def tracked(total: int, what: str) -> Iterator[Callable[[], None]]:
+    """A progress bar with count, rate and time left; gives what to call after each item."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=told, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def frame_range(text: str | None, count: int) -> range:
+    """The frames that A:B means in a movie of `count` frames. Raises SettingsError."""
+    if text is None:
+        return range(count)
+    parts = re.fullmatch(r"(\d*):(\d*)", text)
+    if parts is None:
+        raise SettingsError(f"frames {text!r} is not of the form A:B, such as 0:100 or 50:")
+    start = int(parts[1] or 0)
+    stop = min(int(parts[2] or count), count)
+    if start >= stop:
+        raise SettingsError(f"frames {text}: none of them is in the movie, which has {count}.")
+    return range(start, stop)
+
+
+def say(text: str) -> None:
+    """A line about the work."""
+    told.print(text, markup=False, soft_wrap=True)
+
+
+def print_json(values: Any) -> None:
+    """One JSON object on standard output; what is not a finite number is null."""
+    typer.echo(json.dumps(_finite(values), default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
