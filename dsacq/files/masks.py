@@ -16,8 +16,8 @@ from pydantic.dataclasses import dataclass
 
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
-from dsacq.files.columns import reading
 from dsacq.files.matlab import read_matlab
+from dsacq.files.reading import reading
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics, Positive
 

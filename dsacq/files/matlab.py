@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsacq.errors import FileError
-from dsacq.files.columns import reading
+from dsacq.files.reading import reading
 
 _LARGEST = 1 << 31  # bytes of one array
 _MATRIX, _COMPRESSED = 14, 15

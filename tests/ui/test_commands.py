@@ -80,7 +80,7 @@ class Run:
         assert result.code == 1
         assert result.out == ""
         assert "Traceback" not in result.err
-        assert result.err.startswith("Error:")
+        assert result.err.strip().startswith("Error:")
         return " ".join(result.err.split())
 
 
