@@ -48,4 +48,7 @@ def _mistake(item: Any) -> str:
         case "extra_forbidden" | "unexpected_keyword_argument":
             return f"{key} is not a known key"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{key} = {item['input']!r}: {message[:1].lower()}{message[1:]}"
+    message = f"{message[:1].lower()}{message[1:]}"
+    # A whole table says nothing that the message does not.
+    shown = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"
+    return f"{key}{shown}: {message}"

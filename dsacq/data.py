@@ -28,7 +28,8 @@ class Localizations:
     Columns are COLUMNS (unknown values NaN), then `track` once linked, then any others.
     x, y start at the upper-left corner of the full camera frame, so the centre of pixel
     (row r, column c) is at ((c + 0.5), (r + 0.5)) times the pixel in the sample; z is the height
-    above the coverslip. `photons` are detected photons, `background` photons per pixel.
+    above the coverslip. `photons` are those that the emitter sends to the sensor, `background`
+    photons per pixel; a camera's quantum efficiency makes electrons of both.
     `frame` counts from 0. `origin` (model, optics, settings) holds what JSON can.
     """
 

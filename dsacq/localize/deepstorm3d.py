@@ -8,7 +8,6 @@ the published simulator does.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from dsacq.analysis.metrics import match
 from dsacq.errors import FileError, SettingsError
+from dsacq.files.reading import reading
 from dsacq.localize.voxel import detect
 from dsacq.networks.model_file import Model, ModelCard, VoxelArchitecture
 from dsacq.physics.masks import PhaseMask
@@ -83,15 +83,14 @@ def import_checkpoint(weights: Path, mask: PhaseMask, optics_file: OpticsFile, n
 
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The weights by our names."""
-    try:
+    with reading(path, "a PyTorch file of plain weights"):
         published = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileError(f"{path}: is not a PyTorch file of plain weights ({reason}).") from None
     ours = _our_names()
-    if not isinstance(published, Mapping) or {_module(key) for key in published} != set(ours):
+    if (
+        not isinstance(published, Mapping)
+        or {_module(key) for key in published} != set(ours)
+        or not all(isinstance(value, Tensor) for value in published.values())
+    ):
         raise FileError(f"{path}: does not hold the layers of a DeepSTORM3D localization network.")
     return {f"{ours[_module(key)]}.{_leaf(key)}": value for key, value in published.items()}
 

@@ -14,7 +14,7 @@ from dsacq.networks.voxel import REFINE_REACH_PX, UPSAMPLING, VoxelNetwork
 # The context stage is cheap and its halo wide, the refinement dear and its halo narrow: large tiles
 # for the one, small ones inside them for the other.
 CONTEXT_TILE_PX = 256
-_REFINE_TILE_PX = {"cpu": 64, "cuda": 256}
+_REFINE_TILE_PX = {"cpu": 96, "cuda": 256}
 _HALO_PX = REFINE_REACH_PX + -(-RADIUS // UPSAMPLING)
 
 

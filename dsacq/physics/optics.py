@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from dsacq.config import read_settings
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -29,8 +30,8 @@ class Optics:
     focal_4f_um: Positive
     camera_pixel_um: Positive  # on the sensor
     mask_pixel_um: Positive  # pitch of the phase mask or of the SLM
-    focus_um: float = 0.0
-    z_range_um: tuple[float, float] = (0.0, 4.0)
+    focus_um: _Finite = 0.0
+    z_range_um: tuple[_Finite, _Finite] = (0.0, 4.0)
 
     def __post_init__(self) -> None:
         if self.na >= self.index_immersion:
