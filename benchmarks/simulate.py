@@ -98,7 +98,7 @@ class Scene:
     blur_px: Tensor
 
 
-def scene(case: Case, frames: int, seed: int) -> Scene:
+def scene(case: Case, frames: int, seed: int, device: str = "cpu") -> Scene:
     generator = torch.Generator().manual_seed(seed)
     count = frames * EMITTERS
     part = torch.rand(count, 5, generator=generator)
@@ -107,7 +107,8 @@ def scene(case: Case, frames: int, seed: int) -> Scene:
     far = (SHAPE[0] - INSET_PX) * case.optics.pixel_um
     high = torch.tensor([far, far, z_high, 6e4, case.blur_px[1]])
     value = low + (high - low) * part
-    frame = torch.arange(frames).repeat_interleave(EMITTERS)
+    value = value.to(device)
+    frame = torch.arange(frames, device=device).repeat_interleave(EMITTERS)
     return Scene(frame, value[:, :3], value[:, 3], value[:, 4])
 
 
@@ -163,31 +164,36 @@ class FullGridSimulator:
         return np.random.default_rng(0).poisson(expected.numpy())
 
 
-def measure(case: Case, frames: int, folder: Path | None) -> dict[str, float | str]:
-    """Times of all methods, in turns: whatever else the machine does falls on all alike."""
-    phase = mask_phase(case, folder)
+def measure(case: Case, frames: int, folder: Path | None, device: str) -> dict[str, float | str]:
+    """Times of all methods, in turns: whatever else the machine does falls on all alike.
+
+    The published method always runs on the CPU.
+    """
+    own_phase = mask_phase(case, folder)
+    phase = own_phase.to(device)
     start = time.perf_counter()
     renderer = FrameRenderer(phase, case.optics, SHAPE)
     build_s = time.perf_counter() - start
-    published = FullGridSimulator(phase, case)
+    published = FullGridSimulator(own_phase, case)
     centre = torch.tensor([SHAPE[1] / 2, SHAPE[0] / 2, 0]) * case.optics.pixel_um
-    noise = torch.Generator().manual_seed(3)
+    noise = torch.Generator(device).manual_seed(3)
 
-    few = scene(case, 4, seed=1)
+    few = scene(case, 4, seed=1, device=device)
     rows = (few.frame, few.xyz_um, few.photons, 4, few.blur_px)
     exact = render_exact(phase, case.optics, SHAPE, PsfModel(), *rows)
     error = (renderer.render(*rows) - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)
 
     ours_s, full_grid_s, exact_s = [], [], []
     for index in range(-(-frames // BATCH)):
-        made = scene(case, BATCH, seed=10 + index)
+        made = scene(case, BATCH, seed=10 + index, device=device)
         xyz_um, photons, blur_px = (
-            part[:EMITTERS] for part in (made.xyz_um - centre, made.photons, made.blur_px)
+            part[:EMITTERS].cpu()
+            for part in (made.xyz_um.cpu() - centre, made.photons, made.blur_px)
         )
 
         start = time.perf_counter()
         light = renderer.render(made.frame, made.xyz_um, made.photons, BATCH, made.blur_px)
-        expose(IdealCamera(), light + BACKGROUND, noise)
+        expose(IdealCamera(), light + BACKGROUND, noise).sum().item()  # waits for a GPU
         ours_s.append((time.perf_counter() - start) / BATCH)
 
         start = time.perf_counter()
@@ -195,7 +201,7 @@ def measure(case: Case, frames: int, folder: Path | None) -> dict[str, float | s
         full_grid_s.append(time.perf_counter() - start)
 
         start = time.perf_counter()
-        psf(phase, xyz_um, case.optics, SHAPE, blur_px=blur_px)
+        psf(phase, xyz_um.to(device), case.optics, SHAPE, blur_px=blur_px.to(device)).sum().item()
         exact_s.append(time.perf_counter() - start)
     return {
         "optics": case.name,
@@ -221,11 +227,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--masks", type=Path)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     for case in CASES:
-        result = measure(case, given.frames, given.masks)
+        result = measure(case, given.frames, given.masks, given.device)
         if given.json:
             print(json.dumps(result))
         else:

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from dsacq.networks.model_file import Model, ModelCard, VoxelArchitecture
 from dsacq.physics.masks import PhaseMask
-from dsacq.physics.optics import InputScaling, Optics
+from dsacq.physics.optics import STANDARD_OPTICS, InputScaling, Optics
 
 # Examples are not timed: test machines are shared.
 settings.register_profile("untimed", deadline=None)
@@ -27,18 +27,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def telomere_optics() -> Optics:
-    return Optics(
-        wavelength_um=0.58,
-        na=1.45,
-        index_immersion=1.518,
-        index_sample=1.33,
-        magnification=100,
-        focal_4f_um=150_000,
-        camera_pixel_um=11,
-        mask_pixel_um=24,
-        focus_um=4.5,
-        z_range_um=(2.0, 6.0),
-    )
+    return STANDARD_OPTICS
 
 
 @pytest.fixture(scope="session")

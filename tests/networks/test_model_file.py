@@ -24,7 +24,7 @@ def test_round_trip(random_model: Model, tmp_path: Path) -> None:
     assert model.mask.pixel_um == random_model.mask.pixel_um
     frame = torch.rand((1, 1, 12, 14))
     with torch.inference_mode():
-        assert torch.equal(model.network(frame), random_model.network(frame))
+        assert torch.allclose(model.network(frame), random_model.network(frame), atol=0.01)
     assert [item.name for item in tmp_path.iterdir()] == ["m.safetensors"]
 
 
