@@ -32,6 +32,7 @@ from dsacq.files.tiff_pages import check_page, page_offsets, refuse_missing
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF in either byte order
 MOST_TAG_BYTES = 2**24  # of one page
+READ_COST = 64  # bytes: a tag may ask for little, but millions of times
 MOST_FRAMES = 2**40
 X_RESOLUTION, RESOLUTION_UNIT, CENTIMETRE, MICROMANAGER = 282, 296, 3, 51123
 
@@ -40,26 +41,27 @@ tifffile.logger().addFilter(lambda _record: not _quiet.get())  # of other files 
 
 
 class BoundedFile(io.BufferedReader):
-    """A file that does not give all that a damaged tag asks for: at once a part of what it may."""
+    """A file that gives a page no more than `allow` says, whatever its damaged tags ask for."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
         self.allow(MOST_TAG_BYTES)
 
     def allow(self, count: int) -> None:
-        """Sets how many bytes may be read from now on, at most a quarter of what is left at once."""
+        """How many bytes may be read from now on; at once, a quarter of what is left."""
         self._left = count
 
     def read(self, size: int | None = None, /) -> bytes:
-        most = self._left // 4
-        data = super().read(most if size is None or size < 0 else min(size, most))
-        self._left -= len(data)
-        return data
+        return super().read(self._given(sys.maxsize if size is None or size < 0 else size))
 
     def readinto(self, buffer: Any, /) -> int:
-        count = super().readinto(buffer) if buffer.nbytes <= self._left // 4 else 0
-        self._left -= count
-        return count
+        wanted = buffer.nbytes
+        return super().readinto(buffer) if self._given(wanted) == wanted else 0
+
+    def _given(self, wanted: int) -> int:
+        given = min(wanted, max(self._left // 4, 0))
+        self._left -= given + READ_COST
+        return given
 
 
 class TiffStack:

@@ -146,7 +146,8 @@ def _check_tags(page: tifffile.TiffPage, path: Path) -> None:
         entries = _entries(tiff, page.offset)
     except LookupError:
         raise FileError(f"{path}: a page is missing or damaged (byte {page.offset}).") from None
-    codes = {code for code, *_ in struct.iter_unpack(tiff.tiff.tagheaderformat, entries)}
+    places = range(0, len(entries), tiff.tiff.tagsize)
+    codes = {struct.unpack_from(tiff.tiff.tagformat1, entries, place)[0] for place in places}
     if lost := sorted(codes & PIXEL_TAGS - {*page.tags.keys()}):
         raise FileError(f"{path}: is damaged; a page has no valid TIFF tag {lost[0]}.")
 
