@@ -23,7 +23,7 @@ from dsacq.files.movies import open_movie
 from dsacq.localize.deepstorm3d import import_checkpoint
 from dsacq.localize.localizer import localize
 from dsacq.networks.model_file import Model
-from dsacq.physics.optics import read_optics
+from dsacq.physics.optics_file import read_optics
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 PUBLISHED = {  # weights: mask, optics

@@ -6,7 +6,8 @@ import pytest
 
 from dsacq.config import read_settings, read_toml
 from dsacq.errors import FileError, SettingsError
-from dsacq.physics.optics import OpticsFile, differing_fields, read_optics
+from dsacq.physics.optics import differing_fields
+from dsacq.physics.optics_file import OpticsFile, read_optics
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 GOOD = (EXAMPLES / "optics-telomeres.toml").read_text(encoding="utf-8")

@@ -20,7 +20,8 @@ from dsacq.files.reading import reading
 from dsacq.localize.voxel import detect
 from dsacq.networks.model_file import Model, ModelCard, VoxelArchitecture
 from dsacq.physics.masks import PhaseMask
-from dsacq.physics.optics import InputScaling, Optics, OpticsFile
+from dsacq.physics.optics import InputScaling, Optics
+from dsacq.physics.optics_file import OpticsFile
 from dsacq.physics.psf import psf
 from dsacq.physics.pupil import PsfModel
 from dsacq.version import software

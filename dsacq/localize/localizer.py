@@ -12,6 +12,8 @@ from dsacq.data import Localizations
 from dsacq.errors import FileError, SettingsError
 from dsacq.localize.voxel import CONTEXT_TILE_PX, Detections, detect
 from dsacq.networks.model_file import Model
+from dsacq.physics.optics import Optics
+from dsacq.version import software
 
 _BATCH_PX = 1 << 20  # camera pixels sent to a GPU at once
 
@@ -126,14 +128,15 @@ def _tables(
         )
 
 
-def origin(model: Model, frames: FrameSource, settings: LocalizeSettings) -> dict[str, Any]:
+def origin(
+    optics: Optics, frames: FrameSource, settings: LocalizeSettings, **made_with: Any
+) -> dict[str, Any]:
     """What made the localizations, as their table carries it."""
-    return {
-        "model": model.card.name,
-        "software": model.card.software,
-        "pixel_um": model.card.optics.pixel_um,
+    return made_with | {
+        "software": software(),
+        "pixel_um": optics.pixel_um,
         "shape_px": list(frames.shape),
         "frames": len(frames),
-        "optics": asdict(model.card.optics),
+        "optics": asdict(optics),
         "settings": asdict(settings),
     }

@@ -1,12 +1,9 @@
 """The emission path: what every physics function needs to know of the microscope."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-
-from dsacq.config import read_settings
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -70,19 +67,6 @@ class InputScaling:
     offset: float = 0.0  # counts, for "fixed"
     scale: Positive = 1.0  # counts, for "fixed"
     threshold: Positive = 40.0
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class OpticsFile:
-    """An optics file: the tables [optics] and, for imported networks, [input]."""
-
-    optics: Optics
-    input: InputScaling | None = None
-
-
-def read_optics(path: Path) -> OpticsFile:
-    """Read an optics file (TOML). Raises FileError or SettingsError."""
-    return read_settings(OpticsFile, path)
 
 
 def differing_fields(given: Optics, wanted: Optics, tolerance: float = 0.01) -> list[str]:

@@ -26,7 +26,7 @@ from dsacq.localize.localizer import localize
 from dsacq.networks.model_file import Model
 from dsacq.networks.voxel import VoxelNetwork
 from dsacq.physics.masks import flat
-from dsacq.physics.optics import read_optics
+from dsacq.physics.optics_file import read_optics
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 

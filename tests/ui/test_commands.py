@@ -139,6 +139,32 @@ def test_simulate_localize_evaluate_overlay(dsacq: Run, model: Path, tmp_path: P
     assert len(list(Path("check").glob("*.png"))) == 3
 
 
+def test_pursuit_and_refinement(dsacq: Run, model: Path, tmp_path: Path) -> None:
+    config = tmp_path / "simulate.toml"
+    config.write_text(CONFIG + "[psf]\nblur_px = 1.0\n")
+    assert dsacq("simulate", config, "-o", "m.tif", "--truth", "t.csv").code == 0
+    optics = tmp_path / "optics.toml"
+    optics.write_text(CONFIG.split("[mask]")[0] + '[camera]\nkind = "ideal"\n')
+    given = ("--optics", optics)
+    assert dsacq("masks", "--show", "tetrapod", *given, "-o", "mask.tif").code == 0
+    pursuit = ("localize", "m.tif", "--method", "pursuit", "-o", "p.csv", "--frames", "0:1")
+    assert dsacq(*pursuit, "--mask", "mask.tif", *given).code == 0
+    scores = dsacq("evaluate", "p.csv", "t.csv", "--frames", "0:1", "--json").json
+    assert scores["jaccard"] == 1.0
+    assert float(str(scores["rmse_3d_nm"])) < 25
+    table = pd.read_csv("p.csv")
+    assert table["photons"].between(15_000, 35_000).all()
+    assert table["sigma_z_um"].between(0.001, 0.05).all()
+
+    one = ("localize", "m.tif", "--model", model, "--frames", "0:1", "--threshold", 500)
+    assert dsacq(*one, "-o", "n.csv").code == 0
+    refined = dsacq(*one, "-o", "r.csv", "--refine")
+    assert refined.code == 0
+    assert "counts are taken as photons" in refined.err
+    assert "give a --model" in dsacq.fails("localize", "m.tif", "-o", "x.csv")
+    assert "needs a --mask" in dsacq.fails(*pursuit)
+
+
 def test_localize_options(dsacq: Run, model: Path, movie: Path) -> None:
     arguments = ("localize", movie, "--model", model, "--threshold", 150, "--json")
     whole = dsacq(*arguments, "-o", "whole.csv").json

@@ -2,6 +2,9 @@
 
 import csv
 import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
     from dsacq.files.movies import Movie
     from dsacq.localize.localizer import Roi
     from dsacq.networks.model_file import Model
+    from dsacq.physics.camera import Camera
+    from dsacq.physics.masks import PhaseMask
+    from dsacq.physics.optics import Optics
+    from dsacq.physics.pupil import PsfModel
 
 MovieFile = Annotated[
     Path, typer.Argument(help="TIFF (BigTIFF, OME, series), NDTiff folder, folder of TIFFs, .dax")
@@ -27,14 +34,40 @@ Frames = Annotated[
 ]
 
 
+class Method(StrEnum):
+    """How emitters are found."""
+
+    network = "network"
+    pursuit = "pursuit"
+
+
 def localize(
     movie: MovieFile,
-    model: ModelFile,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Table to write: .parquet, .csv or .hdf5")
     ],
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Model file, or the name of one in your model folder."),
+    ] = None,
+    method: Annotated[
+        Method,
+        typer.Option(help="network: a model; pursuit: fits with the mask's PSF, no model needed."),
+    ] = Method.network,
+    refine: Annotated[
+        bool,
+        typer.Option("--refine", help="Fit what the network found: precision, photons, errors."),
+    ] = False,
+    mask: Annotated[
+        Path | None, typer.Option(help="Phase mask, for pursuit without a model.")
+    ] = None,
+    optics: Annotated[
+        Path | None,
+        typer.Option(help="Optics file of the movie; its [camera] and [psf] serve the fits."),
+    ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="On the network's output; default: the model's own.")
+        float | None,
+        typer.Option(help="On the network's output (default: the model's), or signal to noise."),
     ] = None,
     roi: Annotated[
         str | None,
@@ -46,9 +79,6 @@ def localize(
     tile: Annotated[
         int, typer.Option(help="Largest piece of a frame held as features, pixels.")
     ] = 256,
-    optics: Annotated[
-        Path | None, typer.Option(help="Optics of the movie, to be checked against the model's.")
-    ] = None,
     device: Device = DeviceName.auto,
     as_json: Json = False,
 ) -> None:
@@ -62,23 +92,64 @@ def localize(
     from dsacq.files.movies import open_movie
     from dsacq.localize.localizer import LocalizeSettings, origin
     from dsacq.localize.localizer import localize as localized
+    from dsacq.localize.pursuit import PursuitSettings, pursue
+    from dsacq.localize.refine import refine_movie
 
     settings = LocalizeSettings(threshold=threshold, roi=_roi(roi), tile_px=tile)
     format_of(output)  # an impossible name is told before the work, not after
-    network, where = _model(model), chosen_device(device)
+    network = None if model is None else _model(model)
+    if method is Method.network and network is None:
+        raise SettingsError("give a --model, or find emitters without one by --method pursuit.")
+    setup = _setup(network, mask, optics, fitting=refine or method is Method.pursuit)
+    where = chosen_device(device)
     with open_movie(movie) as opened:
-        _check_optics(network, opened, optics)
+        _check_optics(opened, optics, setup.optics)
         indices = frame_range(frames, len(opened))
+        if method is Method.pursuit:
+            wanted = PursuitSettings(roi=settings.roi)
+            if threshold is not None:
+                wanted = replace(wanted, threshold=threshold)
+            steps: Iterable[Localizations] = pursue(
+                opened,
+                setup.mask,
+                setup.optics,
+                setup.psf,
+                indices,
+                wanted,
+                camera=setup.camera,
+                device=where,
+            )
+        else:
+            assert network is not None
+            steps = localized(opened, network, indices, settings, device=where)
+            if refine:
+                steps = refine_movie(
+                    opened,
+                    steps,
+                    setup.mask,
+                    setup.optics,
+                    setup.psf,
+                    camera=setup.camera,
+                    device=where,
+                )
         parts: list[Localizations] = []
         done = 0
         try:
             with tracked(len(indices), "localizing") as advance:
-                for part in localized(opened, network, indices, settings, device=where):
+                for part in steps:
                     parts.append(part)
                     done += 1
                     advance()
         finally:  # what was localized before a damaged frame or Ctrl+C is kept
-            made_by = origin(network, opened, settings) | {"movie": str(movie)}
+            made_by = origin(
+                setup.optics,
+                opened,
+                settings,
+                model=None if network is None else network.card.name,
+                method=method.value + (" and refinement" if refine else ""),
+                mask=setup.mask.name,
+                movie=str(movie),
+            )
             found = Localizations.joined(parts, made_by)
             if done:
                 write_localizations(found, output)
@@ -182,31 +253,67 @@ def _model(path: Path) -> "Model":
     return load_model(find_model(path))
 
 
-def _check_optics(model: "Model", movie: "Movie", optics: Path | None) -> None:
+@dataclass(frozen=True)
+class _Setup:
+    """The microscope behind a movie, as far as the command was told."""
+
+    mask: "PhaseMask"
+    optics: "Optics"
+    psf: "PsfModel"
+    camera: "Camera"
+
+
+def _setup(
+    network: "Model | None", mask: Path | None, optics: Path | None, *, fitting: bool
+) -> _Setup:
+    """From the model, or from mask and optics file; the optics file's tables come first."""
+    from dsacq.files.masks import read_mask
+    from dsacq.physics.camera import IdealCamera
+    from dsacq.physics.optics_file import read_optics
+
+    told = None if optics is None else read_optics(optics)
+    if network is None and (mask is None or told is None):
+        raise SettingsError("pursuit without a --model needs a --mask and its --optics file.")
+    camera = None if told is None else told.camera
+    if fitting and camera is None:
+        say(
+            "Remark: no [camera] in an optics file (--optics): counts are taken as photons, so "
+            "photons, errors and what counts as significant hold only for such a camera."
+        )
+    if network is not None:
+        own = network.mask if mask is None else read_mask(mask, optics=network.card.optics)
+        psf = network.card.psf if told is None else told.psf
+        return _Setup(own, network.card.optics, psf, camera or IdealCamera())
+    assert mask is not None
+    assert told is not None
+    own = read_mask(mask, optics=told.optics)
+    return _Setup(own, told.optics, told.psf, camera or IdealCamera())
+
+
+def _check_optics(movie: "Movie", optics: Path | None, used: "Optics") -> None:
     """Refuses other optics by name; a movie whose file states another pixel is warned about.
 
     The optics of the movie are those of the file given, or those that a movie of ours carries.
     """
     from dsacq.config import validated
-    from dsacq.physics.optics import Optics, differing_fields, read_optics
+    from dsacq.physics.optics import Optics, differing_fields
+    from dsacq.physics.optics_file import read_optics
 
-    trained = model.card.optics
     carried = movie.metadata.get("optics")
     if optics is not None:
         actual, source = read_optics(optics).optics, optics
     elif isinstance(carried, dict):
         actual, source = validated(Optics, carried, str(movie.path)), movie.path
     else:
-        actual, source = trained, movie.path
-    if different := differing_fields(actual, trained):
+        actual, source = used, movie.path
+    if different := differing_fields(actual, used):
         raise SettingsError(
-            f"model {model.card.name} was made for other optics than {source}: "
-            f"{'; '.join(different)}. Use a model made for these optics."
+            f"the model was made for other optics than {source}: {'; '.join(different)}. "
+            "Use a model made for these optics."
         )
     stated = movie.metadata.get("pixel_um")
-    if isinstance(stated, float) and abs(stated / trained.pixel_um - 1) > 0.02:
+    if isinstance(stated, float) and abs(stated / used.pixel_um - 1) > 0.02:
         say(
-            f"Warning: {movie.path.name} states a pixel of {stated:.4g} um, model "
-            f"{model.card.name} is for {trained.pixel_um:.4g} um; positions would be wrong if the "
-            "file is right."
+            f"Warning: {movie.path.name} states a pixel of {stated:.4g} um, but {used.pixel_um:.4g}"
+            " um is used; positions are wrong if the file is right."
         )

@@ -65,7 +65,8 @@ def masks(
 
 
 def _optics(path: Path | None) -> "Optics":
-    from dsacq.physics.optics import STANDARD_OPTICS, read_optics
+    from dsacq.physics.optics import STANDARD_OPTICS
+    from dsacq.physics.optics_file import read_optics
 
     return STANDARD_OPTICS if path is None else read_optics(path).optics
 

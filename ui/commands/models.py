@@ -108,7 +108,7 @@ def import_deepstorm3d(
     from dsacq.files.masks import read_mask
     from dsacq.localize.deepstorm3d import import_checkpoint
     from dsacq.networks.model_file import save_model
-    from dsacq.physics.optics import read_optics
+    from dsacq.physics.optics_file import read_optics
 
     if output.suffix != SUFFIX:
         raise FileError(f"{output}: a model file's name ends in {SUFFIX}.")
