@@ -22,10 +22,10 @@ from dsacq.analysis.metrics import evaluate
 from dsacq.data import Localizations
 from dsacq.files.masks import read_mask
 from dsacq.localize.fitted_frame import reach_px
-from dsacq.localize.image_series import ImageSource
 from dsacq.localize.pursuit import pursue
 from dsacq.localize.refine import psf_source, refine
 from dsacq.physics.fisher import bounds, information
+from dsacq.physics.image_series import ImageSource
 from dsacq.physics.masks import PhaseMask, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf_and_gradient

@@ -27,7 +27,7 @@ WIDENED = {"uint8": "uint16", "int8": "int16", "float16": "float32"}
 WRITTEN = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
 
 
-class FrameSource(Protocol):
+class FrameReader(Protocol):
     """The frames of one format. `read` takes 0 <= index < count and may raise FileError."""
 
     shape: tuple[int, int]
@@ -48,7 +48,7 @@ class Movie:
     file announces, so a movie that was cut short has a frame that cannot be read.
     """
 
-    def __init__(self, path: Path, source: FrameSource) -> None:
+    def __init__(self, path: Path, source: FrameReader) -> None:
         self.path = path
         self.shape = source.shape
         self.dtype = np.dtype(WIDENED.get(source.dtype.name, source.dtype.name))
@@ -112,7 +112,7 @@ def open_movie(path: Path) -> Movie:
     return movie
 
 
-def _open_folder(folder: Path) -> FrameSource:
+def _open_folder(folder: Path) -> FrameReader:
     for place in (folder, folder / "Full resolution"):
         if (place / INDEX).is_file():
             return NdTiff(place)
@@ -129,7 +129,7 @@ def _open_folder(folder: Path) -> FrameSource:
     return Series(micromanager_order(sets[0]) if sets else paths)
 
 
-def _open_file(path: Path) -> FrameSource:
+def _open_file(path: Path) -> FrameReader:
     if not path.is_file():
         raise FileError(f"{path}: there is no such file or folder.")
     if path.name == INDEX:

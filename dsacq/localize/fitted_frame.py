@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from dsacq.localize.groups import Group, grouped
-from dsacq.localize.image_series import ImageSource
 from dsacq.localize.likelihood import Emitters, brightness, fit
 from dsacq.localize.smooth import smooth_background
+from dsacq.physics.image_series import ImageSource
 
 _SETTLED = 0.25  # a sweep that moves no emitter by more of its error is the last
 _BORDER_PX = 5  # emitters farther outside the frame are dropped

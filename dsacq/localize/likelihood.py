@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dsacq.localize.image_series import MARGIN_UM, ImageSource
+from dsacq.physics.image_series import MARGIN_UM, ImageSource
 from dsacq.physics.optics import Optics
 
 _LONGEST_STEP_UM = (0.1, 0.1, 0.25)

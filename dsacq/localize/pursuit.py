@@ -17,7 +17,6 @@ from torch.nn import functional
 from dsacq.data import Localizations
 from dsacq.errors import SettingsError
 from dsacq.localize.fitted_frame import FittedFrame, reach_px
-from dsacq.localize.image_series import ImageSource
 from dsacq.localize.localizer import FrameSource, Roi
 from dsacq.localize.refine import psf_source, refined, table
 from dsacq.localize.tiling import Tile
@@ -28,6 +27,7 @@ from dsacq.physics.camera import (
     response,
     to_electrons,
 )
+from dsacq.physics.image_series import ImageSource
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel

@@ -6,7 +6,7 @@ emitters that it cannot tell apart become one, and those without significant lig
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,7 @@ from torch import Tensor
 
 from dsacq.data import Localizations
 from dsacq.localize.fitted_frame import FittedFrame, reach_px
-from dsacq.localize.image_series import ImageSource
-from dsacq.localize.localizer import FrameSource
+from dsacq.localize.localizer import FrameSource, Roi
 from dsacq.physics.camera import (
     Camera,
     IdealCamera,
@@ -25,6 +24,7 @@ from dsacq.physics.camera import (
     response,
     to_electrons,
 )
+from dsacq.physics.image_series import ImageSource
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
@@ -108,30 +108,40 @@ def refine_movie(
     optics: Optics,
     model: PsfModel,
     *,
+    roi: Roi | None = None,
     camera: Camera = IdealCamera(),  # noqa: B008 - frozen
     device: torch.device | str = "cpu",
 ) -> Iterator[Localizations]:
     """Refine tables of one frame each, as a localizer yields them; yields them refined.
+
+    roi: the region that was localized; what shines outside it is not known and not looked at.
 
     Those of probability NaN get the chance that their light is not noise; others keep theirs.
     """
     source = psf_source(mask, optics, model, device)
     reach = reach_px(source)
     made = response(camera)
+    rows, columns = slice(0, frames.shape[0]), slice(0, frames.shape[1])
+    if roi is not None:
+        rows, columns = roi.slices(frames.shape)
+    corner_um = torch.tensor([columns.start, rows.start, 0], device=device) * optics.pixel_um
+    read = torch.tensor(read_variance_electrons(camera))
     for part in found:
         if not len(part):
             yield part
             continue
         number = int(part.table["frame"].iloc[0])
         counts = torch.from_numpy(frames.frame(number).astype(np.float32)).to(device)
+        electrons = to_electrons(camera, counts)[rows, columns]
         fitted = refine(
-            to_electrons(camera, counts),
-            torch.tensor(part.positions_um()).to(device),
+            electrons,
+            torch.tensor(part.positions_um()).to(device) - corner_um,
             source,
-            read_variance=torch.tensor(read_variance_electrons(camera)),
+            read_variance=read.to(electrons).expand(frames.shape)[rows, columns],
             excess=made.excess,
             reach=reach,
         )
+        fitted = replace(fitted, xyz_um=fitted.xyz_um + corner_um)
         before = part.table["probability"].to_numpy()[fitted.start.cpu().numpy()]
         yield table(fitted, number, camera, probability=before, origin=part.origin)
 

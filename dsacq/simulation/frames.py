@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf
+from dsacq.physics.psf_series import PsfSeries
 from dsacq.physics.pupil import PsfModel, pupil
-from dsacq.simulation.psf_series import PsfSeries
 
 _TILE_PX = 128  # larger: each emitter costs more; smaller: each pixel does
 # Complex numbers that the windows at work may hold.

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from dsacq.data import Localizations
 from dsacq.localize.groups import grouped
-from dsacq.localize.image_series import ImageSource
+from dsacq.localize.localizer import Roi
 from dsacq.localize.refine import Refined, psf_source, refine, refine_movie
 from dsacq.physics.camera import EmccdCamera, ScmosCamera, expose
 from dsacq.physics.fisher import bounds, crlb, information
+from dsacq.physics.image_series import ImageSource
 from dsacq.physics.masks import PhaseMask, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf_and_gradient
@@ -199,6 +200,33 @@ def test_a_movie_is_refined_in_photons(
     sigma = found[["sigma_x_um", "sigma_y_um", "sigma_z_um"]].to_numpy().reshape(8, 2, 3)
     # 48 numbers: known to 10 %
     assert 0.75 < np.sqrt(((error / sigma) ** 2).mean()) < 1.25
+
+
+def test_a_region_is_refined_in_its_place(
+    mask: PhaseMask, source: ImageSource, generator: torch.Generator
+) -> None:
+    """Only the region's pixels count: what is saturated outside it changes nothing."""
+    truth = torch.tensor([[6.0, 7.0, 3.5]])
+    mean = expected(source, truth, (120, 110)) + BACKGROUND
+    counts = torch.poisson(mean, generator=generator).numpy()
+    roi = Roi(column=25, row=30, width=70, height=80)
+    counts[:28] = counts[:, 100:] = 60_000
+
+    class Frames:
+        shape = (120, 110)
+
+        def __len__(self) -> int:
+            return 1
+
+        def frame(self, index: int) -> np.ndarray:  # type: ignore[type-arg]
+            return counts
+
+    start = table_of(disturbed(truth, generator), 0)
+    (found,) = refine_movie(Frames(), [start], mask, OPTICS, MODEL, roi=roi)
+    error_um = found.positions_um()[0] - truth[0].numpy()
+    sigma_um = found.table[["sigma_x_um", "sigma_y_um", "sigma_z_um"]].to_numpy()[0]
+    assert (np.abs(error_um) < 4 * sigma_um).all()
+    assert abs(found.table["photons"][0] / PHOTONS - 1) < 0.1
 
 
 def table_of(xyz_um: Tensor, number: int) -> Localizations:

@@ -12,10 +12,10 @@ from dsacq.files.masks import read_mask
 from dsacq.physics.masks import tetrapod
 from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf
+from dsacq.physics.psf_series import taper
 from dsacq.physics.pupil import PsfModel
 from dsacq.simulation import frames as frames_module
 from dsacq.simulation.frames import FrameRenderer, render_exact
-from dsacq.simulation.psf_series import taper
 
 
 def some_emitters(

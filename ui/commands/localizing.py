@@ -129,6 +129,7 @@ def localize(
                     setup.mask,
                     setup.optics,
                     setup.psf,
+                    roi=settings.roi,
                     camera=setup.camera,
                     device=where,
                 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dsacq.localize.image_series import ImageSource
+from dsacq.physics.image_series import ImageSource
 from dsacq.physics.masks import tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf_and_gradient

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf_and_gradient
+from dsacq.physics.psf_series import PsfSeries
 from dsacq.physics.pupil import PsfModel, pupil
-from dsacq.simulation.psf_series import PsfSeries
 
 MARGIN_UM = 0.2  # beyond the optics' z range
 # Windows up to 64 and 128 pixels have a series, without the light farther than this from its
@@ -123,14 +123,14 @@ class _GradientSeries(PsfSeries):
     ) -> tuple[Tensor, Tensor]:
         """(N, H, W) and (N, 3, H, W) per px, px, um, x first. offset_px (N, 2): rows, columns from
         the window's centre."""
-        rate_y = 2 * math.pi * self._row_rate
-        rate_x = 2 * math.pi * self._column_rate
-        blur = self._row_rate.new_full((1,), blur_px)
+        rate_y = 2 * math.pi * self.row_rate
+        rate_x = 2 * math.pi * self.column_rate
+        blur = self.row_rate.new_full((1,), blur_px)
         row, column = ((torch.arange(n) - (n - 1) / 2).to(rate_x) for n in shape)
-        to_rows = torch.polar(self._softening(self._row_rate, blur), torch.zeros_like(rate_y)[None])
+        to_rows = torch.polar(self.softening(self.row_rate, blur), torch.zeros_like(rate_y)[None])
         to_rows = to_rows * torch.exp(1j * row[:, None] * rate_y)
         turning = torch.exp(1j * rate_x[:, None] * column)
-        turning = turning * self._softening(self._column_rate, blur).mT
+        turning = turning * self.softening(self.column_rate, blur).mT
         to_columns = torch.stack((turning.real, -turning.imag), 1).flatten(0, 1)
 
         at_once = max(1, _NUMBERS[z_um.device.type] // (8 * self.size))
@@ -155,16 +155,16 @@ class _GradientSeries(PsfSeries):
     def _mixed(self, z_um: Tensor) -> tuple[Tensor, Tensor]:
         """Series (N, rows, columns) at heights, and their derivatives per um."""
         low, high = self.z_range_um
-        padding = (len(self._table) - 1 - math.ceil((high - low) / self._step_um)) // 2
-        place = (z_um - low) / self._step_um + padding
+        padding = (len(self.table) - 1 - math.ceil((high - low) / self.step_um)) // 2
+        place = (z_um - low) / self.step_um + padding
         below = place.floor()
         planes = below.long()[:, None] + torch.arange(-1, 3, device=z_um.device)
         value, rate = _spline_weights(place - below)
-        weights = torch.cat((value, rate / self._step_um))
+        weights = torch.cat((value, rate / self.step_um))
         both = functional.embedding_bag(
-            planes.repeat(2, 1), self._table, mode="sum", per_sample_weights=weights
+            planes.repeat(2, 1), self.table, mode="sum", per_sample_weights=weights
         )
-        series = torch.view_as_complex(both.view(2, -1, *self._modes, 2))
+        series = torch.view_as_complex(both.view(2, -1, *self.modes, 2))
         return series[0], series[1]
 
 

@@ -47,7 +47,7 @@ class PsfSeries:
         z_range_um: tuple[float, float],
     ) -> None:
         self.z_range_um = z_range_um
-        self._step_um = _plane_distance_um(optics)
+        self.step_um = _plane_distance_um(optics)
         self._oversample = model.oversample
         # The intensity has twice the highest frequency of the field.
         highest = math.ceil(float(light.image_x.abs().max()) / math.pi * period_px - 1e-6)
@@ -58,9 +58,9 @@ class PsfSeries:
             highest = min(highest, (samples - 1) // 2)
         pixel = period_px / samples  # camera pixels
 
-        planes = math.ceil((z_range_um[1] - z_range_um[0]) / self._step_um) + 1 + 2 * _PADDING
+        planes = math.ceil((z_range_um[1] - z_range_um[0]) / self.step_um) + 1 + 2 * _PADDING
         position = torch.zeros(planes, 3).to(phase_rad)
-        position[:, 2] = z_range_um[0] + self._step_um * (torch.arange(planes) - _PADDING)
+        position[:, 2] = z_range_um[0] + self.step_um * (torch.arange(planes) - _PADDING)
         beside = samples // 2 - (samples - 1) / 2  # from the crop's centre to the middle sample
         position[:, :2] = beside * float(light.image_x[0] / light.emitter_x[0])
         images = psf(
@@ -75,20 +75,20 @@ class PsfSeries:
         distance = pixel * (torch.arange(samples) - samples // 2).abs().to(phase_rad)
         images = images * taper(distance, cut_px) * taper(distance, cut_px)[:, None]
         series = _half_series(images, highest) / period_px**2
-        self._modes = (series.shape[1], series.shape[2])
-        self._table = _spline_coefficients(torch.view_as_real(series).flatten(1))
+        self.modes = (series.shape[1], series.shape[2])
+        self.table = _spline_coefficients(torch.view_as_real(series).flatten(1))
 
-        self._row_rate = torch.arange(-highest, highest + 1).to(phase_rad) / period_px  # 1/px
-        self._column_rate = self._row_rate[highest:]
+        self.row_rate = torch.arange(-highest, highest + 1).to(phase_rad) / period_px  # 1/px
+        self.column_rate = self.row_rate[highest:]
         rows, columns = ((torch.arange(n) - (n - 1) / 2).to(phase_rad) for n in window)
-        self._to_rows = _phasor(rows[:, None] * self._row_rate)
-        turning = _phasor(self._column_rate[:, None] * columns)
+        self._to_rows = _phasor(rows[:, None] * self.row_rate)
+        turning = _phasor(self.column_rate[:, None] * columns)
         self._to_columns = torch.stack((turning.real, -turning.imag), 1).flatten(0, 1)
 
     @property
     def size(self) -> int:
         """Complex numbers in the series of one window."""
-        return math.prod(self._modes)
+        return math.prod(self.modes)
 
     def draw(
         self,
@@ -104,34 +104,34 @@ class PsfSeries:
         group (E,): on the CPU, ascending. offset_px (E, 2): rows, columns from the centre of the
         window. z_um, photons (E,). blur_px (E,) or (1,).
         """
-        place = (z_um - self.z_range_um[0]) / self._step_um + _PADDING
+        place = (z_um - self.z_range_um[0]) / self.step_um + _PADDING
         below = place.floor()
         weights = _spline_weights(place - below) * photons[:, None]
         planes = below.long()[:, None] + torch.arange(-1, 3, device=z_um.device)
-        rows = _phasor(-offset_px[:, :1] * self._row_rate)
-        rows = rows * self._softening(self._row_rate, blur_px)
-        columns = _phasor(-offset_px[:, 1:] * self._column_rate)
-        columns = columns * self._softening(self._column_rate, blur_px)
+        rows = _phasor(-offset_px[:, :1] * self.row_rate)
+        rows = rows * self.softening(self.row_rate, blur_px)
+        columns = _phasor(-offset_px[:, 1:] * self.column_rate)
+        columns = columns * self.softening(self.column_rate, blur_px)
 
-        total = photons.new_zeros(groups, self._table.shape[1])
+        total = photons.new_zeros(groups, self.table.shape[1])
         chunk = max(1, _CHUNK[z_um.device.type] // self.size)
         for first in range(0, len(group), chunk):
             part = slice(first, min(first + chunk, len(group)))
             low, high = int(group[part.start]), int(group[part.stop - 1]) + 1
             mixed = functional.embedding_bag(
-                planes[part], self._table, mode="sum", per_sample_weights=weights[part]
+                planes[part], self.table, mode="sum", per_sample_weights=weights[part]
             )
-            series = torch.view_as_complex(mixed.view(-1, *self._modes, 2))
+            series = torch.view_as_complex(mixed.view(-1, *self.modes, 2))
             series *= columns[part, None]
             series *= rows[part, :, None]
             # A product rather than index_add_, whose order is not fixed on a GPU.
             member = (group[part] == torch.arange(low, high)[:, None]).to(mixed)
             total[low:high] += member @ mixed
 
-        half = self._to_rows @ torch.view_as_complex(total.view(-1, *self._modes, 2))
+        half = self._to_rows @ torch.view_as_complex(total.view(-1, *self.modes, 2))
         return (torch.view_as_real(half).flatten(-2) @ self._to_columns).clamp_min(0)
 
-    def _softening(self, rate: Tensor, blur_px: Tensor) -> Tensor:
+    def softening(self, rate: Tensor, blur_px: Tensor) -> Tensor:
         """(E, modes) or (1, modes): what the pixel's area and the blur leave of each frequency.
 
         In `psf` both are sums over samples; this is their transform, exactly.
