@@ -25,6 +25,7 @@ from dsacq.files.movies import open_movie
 from dsacq.localize import voxel
 from dsacq.localize.peaks import find_peaks
 from dsacq.networks.model_file import Model, load_model
+from dsacq.networks.voxel import VoxelNetwork
 
 Timing = dict[str, float]
 Way = Callable[[Model, NDArray[np.float32], float], Timing]
@@ -37,6 +38,7 @@ def ours(model: Model, frame: NDArray[np.float32], threshold: float) -> Timing:
     with torch.inference_mode():
         scaled = voxel.scaled_input(model, torch.from_numpy(frame)[None])[:, None]
         shape = (frame.shape[0], frame.shape[1])
+        assert isinstance(model.network, VoxelNetwork)
         for volume, rows, columns, _ in voxel.volumes(model.network, scaled, shape):
             begun = time.perf_counter()
             found += len(find_peaks(volume, threshold, rows=rows, columns=columns).value)

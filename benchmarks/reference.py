@@ -22,6 +22,7 @@ from dsacq.files.masks import read_mask
 from dsacq.files.movies import open_movie
 from dsacq.localize.deepstorm3d import import_checkpoint
 from dsacq.localize.localizer import localize
+from dsacq.networks.architectures import VoxelArchitecture
 from dsacq.networks.model_file import Model
 from dsacq.physics.optics_file import read_optics
 
@@ -150,6 +151,7 @@ def main() -> None:
     for name in PUBLISHED:
         models[name] = imported(given.data, name)
         architecture = models[name].card.architecture
+        assert isinstance(architecture, VoxelArchitecture)
         print(
             f"{name:14} dilations {architecture.dilations}, "
             f"label offset {architecture.label_offset_voxels}"

@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from dsacq.networks.model_file import Model, ModelCard, VoxelArchitecture
+from dsacq.networks.architectures import VoxelArchitecture
+from dsacq.networks.model_file import Model, ModelCard
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import STANDARD_OPTICS, InputScaling, Optics
 

@@ -10,7 +10,7 @@ from platformdirs import user_log_path
 
 from dsacq.errors import UserError
 from dsacq.version import software
-from ui.commands import localizing, masks, models, simulating, tables
+from ui.commands import localizing, masks, models, simulating, tables, training
 from ui.console import say
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("overlay")(localizing.overlay)
 app.command("evaluate")(tables.evaluate)
 app.command("convert")(tables.convert)
 app.command("simulate")(simulating.simulate)
+app.command("train")(training.train)
 app.command("masks")(masks.masks)
 app.command("models")(models.models)
 app.command("import-deepstorm3d")(models.import_deepstorm3d)

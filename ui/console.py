@@ -66,6 +66,22 @@ def tracked(total: int, what: str) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
+@contextmanager
+def training_bar(steps: int, begun_at: int) -> Iterator[Callable[[int, str], None]]:
+    """A progress bar over steps; gives what to call with the step reached and a remark."""
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=told, transient=True) as progress:
+        task = progress.add_task("", total=steps, completed=begun_at)
+        yield lambda step, remark: progress.update(task, completed=step, description=remark)
+
+
 def frame_range(text: str | None, count: int) -> range:
     """The frames that A:B means in a movie of `count` frames. Raises SettingsError."""
     if text is None:

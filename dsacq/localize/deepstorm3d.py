@@ -18,7 +18,8 @@ from dsacq.analysis.metrics import match
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.reading import reading
 from dsacq.localize.voxel import detect
-from dsacq.networks.model_file import Model, ModelCard, VoxelArchitecture
+from dsacq.networks.architectures import VoxelArchitecture
+from dsacq.networks.model_file import Model, ModelCard
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import InputScaling, Optics
 from dsacq.physics.optics_file import OpticsFile
@@ -182,6 +183,8 @@ def _simulated(mask: PhaseMask, optics: Optics, scaling: InputScaling) -> tuple[
 
 
 def _tried(model: Model, frames: Tensor, truth: Tensor) -> _Trial:
+    architecture = model.card.architecture
+    assert isinstance(architecture, VoxelArchitecture)
     found = detect(model, frames, model.card.input.threshold)
     errors = []
     for image in range(_FRAMES):
@@ -190,11 +193,11 @@ def _tried(model: Model, frames: Tensor, truth: Tensor) -> _Trial:
         paired, partner = match(own, actual, _RADIUS_UM)
         errors.append(own[paired] - actual[partner])
     error = np.concatenate(errors)
-    lateral_um = model.card.voxel_um[0]
+    lateral_um = architecture.voxel_um(model.card.optics)[0]
     shift = np.round(np.median(error[:, :2], 0) / lateral_um) if len(error) else np.zeros(2)
     rest = error - [*(shift * lateral_um), 0.0]
     return _Trial(
-        model.card.architecture.dilations,
+        architecture.dilations,
         (float(0.0 - shift[0]), float(0.0 - shift[1])),
         len(error),
         len(found.image),

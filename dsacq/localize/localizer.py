@@ -1,27 +1,35 @@
 """A movie and a model in, localizations out."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dsacq.data import Localizations
 from dsacq.errors import FileError, SettingsError
-from dsacq.localize.voxel import CONTEXT_TILE_PX, Detections, detect
+from dsacq.localize import mixture, voxel
+from dsacq.localize.detections import Detections
+from dsacq.localize.voxel import CONTEXT_TILE_PX
+from dsacq.networks.architectures import VoxelArchitecture
+from dsacq.networks.mixture import stabilised
 from dsacq.networks.model_file import Model
+from dsacq.physics.camera import Camera, read_variance_electrons, to_electrons
 from dsacq.physics.optics import Optics
 from dsacq.version import software
 
 _BATCH_PX = 1 << 20  # camera pixels sent to a GPU at once
+_BATCH_PX_CPU = 1 << 17  # through a mixture network; more gains nothing
 
 
 class FrameSource(Protocol):
     """Frames by number, as an open movie has them."""
 
-    shape: tuple[int, int]
+    @property
+    def shape(self) -> tuple[int, int]: ...
 
     def __len__(self) -> int: ...
 
@@ -78,11 +86,14 @@ def localize(
     indices: Sequence[int],
     settings: LocalizeSettings = LocalizeSettings(),
     *,
+    camera: Camera | None = None,
     device: torch.device | str = "cpu",
 ) -> Generator[Localizations]:
     """Localize the frames of the given numbers; yields one table per frame, in their order.
 
     Positions are from the corner of the full frame, with a region of interest too.
+    camera: what took the frames, by default what the model was trained for; a voxel network does
+    not ask. Raises SettingsError when a mixture network is told of no camera.
     """
     device = torch.device(device)
     model.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -90,41 +101,94 @@ def localize(
     if settings.roi is not None:
         rows, columns = settings.roi.slices(frames.shape)
     area = (rows.stop - rows.start) * (columns.stop - columns.start)
-    size = 1 if device.type == "cpu" else max(1, _BATCH_PX // area)
+    size = max(1, _batch_px(model, device) // area)
     threshold = model.card.input.threshold if settings.threshold is None else settings.threshold
-    corner_um = np.array([columns.start, rows.start, 0]) * model.card.optics.pixel_um
+    pixel_um = model.card.optics.pixel_um
+    corner_um = columns.start * pixel_um, rows.start * pixel_um
+    find = _finder(model, camera, frames.shape, (rows, columns), threshold, settings, device)
 
     for first in range(0, len(indices), size):
         numbers, pixels, failure = indices[first : first + size], [], None
         for number in numbers:
             try:
-                pixels.append(frames.frame(number)[rows, columns].astype(np.float32))
+                pixels.append(_seen(frames, number, _context(model), rows, columns))
             except FileError as error:  # what was read before it is localized first
                 failure = error
                 break
         if pixels:
-            batch = torch.from_numpy(np.stack(pixels)).to(device)
-            found = detect(model, batch, threshold, settings.tile_px)
+            found = find(torch.from_numpy(np.stack(pixels)).to(device))
             yield from _tables(found, numbers[: len(pixels)], corner_um)
         if failure is not None:
             raise failure
 
 
+def _finder(
+    model: Model,
+    camera: Camera | None,
+    shape: tuple[int, int],
+    region: tuple[slice, slice],
+    threshold: float,
+    settings: LocalizeSettings,
+    device: torch.device,
+) -> Callable[[Tensor], Detections]:
+    """What makes detections of counts (B, frames, H, W)."""
+    if isinstance(model.card.architecture, VoxelArchitecture):
+        return lambda counts: voxel.detect(model, counts[:, 0], threshold, settings.tile_px)
+    taken_by = camera or model.card.camera
+    if taken_by is None:
+        raise SettingsError(
+            f"the model {model.card.name} needs to know the camera: give an optics file with a "
+            "[camera] table."
+        )
+    if threshold >= 1:
+        raise SettingsError(
+            f"threshold {threshold:g}: the model {model.card.name} gives probabilities, so choose "
+            "one below 1."
+        )
+    variance = torch.tensor(read_variance_electrons(taken_by), dtype=torch.float32, device=device)
+    read = variance.expand(shape)[region][None, None]
+
+    def find(counts: Tensor) -> Detections:
+        frames = stabilised(to_electrons(taken_by, counts), read)
+        return mixture.detect(model, frames, read, taken_by, threshold, settings.tile_px)
+
+    return find
+
+
+def _batch_px(model: Model, device: torch.device) -> int:
+    """Camera pixels that go through the network at once."""
+    if device.type != "cpu":
+        return _BATCH_PX
+    return 1 if isinstance(model.card.architecture, VoxelArchitecture) else _BATCH_PX_CPU
+
+
+def _context(model: Model) -> int:
+    """How many frames before and after one are looked at with it."""
+    architecture = model.card.architecture
+    return 0 if isinstance(architecture, VoxelArchitecture) else architecture.frames // 2
+
+
+def _seen(
+    frames: FrameSource, number: int, context: int, rows: slice, columns: slice
+) -> NDArray[np.float32]:
+    """A frame amid those around it, (frames, H, W); at the ends of a movie the last one again."""
+    around = range(number - context, number + context + 1)
+    read = [frames.frame(min(max(one, 0), len(frames) - 1))[rows, columns] for one in around]
+    return np.stack(read).astype(np.float32)
+
+
 def _tables(
-    found: Detections, numbers: Sequence[int], corner_um: NDArray[np.float64]
+    found: Detections, numbers: Sequence[int], corner_um: tuple[float, float]
 ) -> Generator[Localizations]:
     image = found.image.cpu().numpy()
-    xyz_um = found.xyz_um.double().cpu().numpy() + corner_um
-    confidence = found.confidence.cpu().numpy()
+    columns = {name: values.double().cpu().numpy() for name, values in found.columns.items()}
+    columns["x_um"] = columns["x_um"] + corner_um[0]
+    columns["y_um"] = columns["y_um"] + corner_um[1]
     for place, number in enumerate(numbers):
         own = image == place
-        x_um, y_um, z_um = xyz_um[own].T
         yield Localizations.from_columns(
-            frame=np.full(len(x_um), number),
-            x_um=x_um,
-            y_um=y_um,
-            z_um=z_um,
-            probability=confidence[own],
+            frame=np.full(own.sum(), number),
+            **{name: values[own] for name, values in columns.items()},
         )
 
 

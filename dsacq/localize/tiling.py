@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
 
+from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Span:
@@ -50,6 +52,18 @@ class Tile:
     def grown(self, halo: int, shape: tuple[int, int]) -> "Tile":
         """With a halo, clipped to a frame of `shape`."""
         return Tile(self.rows.grown(halo, shape[0]), self.columns.grown(halo, shape[1]))
+
+    def aligned(self, step: int) -> "Tile":
+        """Begun earlier where needed, at a multiple of `step`."""
+        rows, columns = (
+            Span(span.start - span.start % step, span.stop) for span in (self.rows, self.columns)
+        )
+        return Tile(rows, columns)
+
+    def holds(self, row: Tensor, column: Tensor) -> Tensor:
+        """Whether pixels lie in it."""
+        down = (row >= self.rows.start) & (row < self.rows.stop)
+        return down & (column >= self.columns.start) & (column < self.columns.stop)
 
     def within(self, outer: "Tile") -> tuple[slice, slice]:
         """The same pixels as slices of an array that holds `outer`."""

@@ -1,31 +1,23 @@
 """Frames through a voxel network, tile by tile, to positions. No whole refined volume is held."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from dsacq.localize.detections import Detections
 from dsacq.localize.peaks import RADIUS, Peaks, find_peaks
 from dsacq.localize.tiling import Span, Tile
+from dsacq.networks.architectures import VoxelArchitecture
 from dsacq.networks.model_file import Model
 from dsacq.networks.voxel import REFINE_REACH_PX, UPSAMPLING, VoxelNetwork
+from dsacq.physics.optics import InputScaling
 
 # The context stage is cheap and its halo wide, the refinement dear and its halo narrow: large tiles
 # for the one, small ones inside them for the other.
 CONTEXT_TILE_PX = 256
 _REFINE_TILE_PX = {"cpu": 96, "cuda": 256}
 _HALO_PX = REFINE_REACH_PX + -(-RADIUS // UPSAMPLING)
-
-
-@dataclass(frozen=True)
-class Detections:
-    """K emitters: image (K,) in the batch, xyz_um (K, 3) from the frame's upper-left corner and the
-    coverslip, confidence (K,) from 0 to 1."""
-
-    image: Tensor
-    xyz_um: Tensor
-    confidence: Tensor
 
 
 def detect(
@@ -35,22 +27,29 @@ def detect(
 
     frames: (B, H, W) counts, float32, on the network's device. threshold: on the network's output.
     """
+    network = model.network
+    assert isinstance(network, VoxelNetwork)
     with torch.inference_mode():
         scaled = scaled_input(model, frames)[:, None]
         shape = (frames.shape[1], frames.shape[2])
         peaks = [
             _shifted(find_peaks(volume, threshold, rows=rows, columns=columns), corner)
-            for volume, rows, columns, corner in volumes(model.network, scaled, shape, tile_px)
+            for volume, rows, columns, corner in volumes(network, scaled, shape, tile_px)
         ]
         image = torch.cat([part.image for part in peaks])
         zyx = torch.cat([part.zyx for part in peaks])
         value = torch.cat([part.value for part in peaks])
-        return Detections(image, voxels_to_um(model, zyx), value / model.network.scale)
+        x_um, y_um, z_um = voxels_to_um(model, zyx).unbind(1)
+        confidence = value / network.scale
+        return Detections(
+            image, {"x_um": x_um, "y_um": y_um, "z_um": z_um, "probability": confidence}
+        )
 
 
 def scaled_input(model: Model, frames: Tensor) -> Tensor:
     """(B, H, W) counts as the network wants them: each frame to [0, 1], or by a fixed scale."""
     scaling = model.card.input
+    assert isinstance(scaling, InputScaling)
     if scaling.normalise == "fixed":
         return (frames - scaling.offset) / scaling.scale
     low, high = frames.amin((1, 2), keepdim=True), frames.amax((1, 2), keepdim=True)
@@ -59,8 +58,10 @@ def scaled_input(model: Model, frames: Tensor) -> Tensor:
 
 def voxels_to_um(model: Model, zyx: Tensor) -> Tensor:
     """Continuous voxel coordinates (K, 3) z, y, x to x, y, z in um."""
-    lateral_um, axial_um = model.card.voxel_um
-    offset_x, offset_y = model.card.architecture.label_offset_voxels
+    architecture = model.card.architecture
+    assert isinstance(architecture, VoxelArchitecture)
+    lateral_um, axial_um = architecture.voxel_um(model.card.optics)
+    offset_x, offset_y = architecture.label_offset_voxels
     z, y, x = zyx.unbind(1)
     return torch.stack(
         (

@@ -15,34 +15,41 @@ from safetensors.torch import save
 from dsacq.config import validated
 from dsacq.errors import FileError
 from dsacq.files.atomic import write_atomically
+from dsacq.networks.architectures import Architecture
+from dsacq.networks.mixture import MixtureNetwork
 from dsacq.networks.voxel import VoxelNetwork
+from dsacq.physics.camera import Camera
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import InputScaling, Optics
 from dsacq.physics.pupil import PsfModel
 
+Network = VoxelNetwork | MixtureNetwork
+
 _HEADER = "dsacq"
 _MASK = "mask.phase_rad"
 _NETWORK = "network."
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class VoxelArchitecture:
-    """How a VoxelNetwork is built and where its voxels lie.
+class ElectronInput:
+    """What a mixture network wants: electrons, and a threshold on its probability."""
 
-    label_offset_voxels: (x, y) to add to a voxel's place in the upsampled image, as the labels of
-    its training were shifted; 0 for a network trained on corner coordinates.
+    normalise: Literal["electrons"] = "electrons"
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Calibration:
+    """What makes a mixture network's statements come true on average.
+
+    Of the logit of an emitter's chance: slope and offset. Of its standard deviations: factors for
+    x, y, z and photons.
     """
 
-    kind: Literal["voxel"] = "voxel"
-    depth: Annotated[int, Field(ge=1, le=1024)]
-    dilations: Annotated[tuple[int, ...], Field(min_length=1, max_length=32)]
-    scale: Annotated[float, Field(gt=0)] = 800.0
-    label_offset_voxels: tuple[float, float] = (0.0, 0.0)
-
-    def build(self) -> VoxelNetwork:
-        """The network, without weights."""
-        return VoxelNetwork(self.depth, self.dilations, self.scale)
+    logit_slope: float = 1.0
+    logit_offset: float = 0.0
+    deviation: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -51,30 +58,27 @@ class ModelCard:
 
     format: Literal[1] = 1
     name: str
-    architecture: VoxelArchitecture
+    architecture: Architecture
     optics: Optics
     psf: PsfModel = PsfModel()
     mask_name: str
     mask_pixel_um: float
     mask_wavelength_um: float
     mask_origin: dict[str, Any]
-    input: InputScaling
-    camera: dict[str, Any] | None = None
+    input: Annotated[InputScaling | ElectronInput, Field(discriminator="normalise")]
+    calibration: Calibration | None = None
+    camera: Annotated[Camera, Field(discriminator="kind")] | None = None
     training: dict[str, Any]
     accuracy: dict[str, Any]
     software: str
-
-    @property
-    def voxel_um(self) -> tuple[float, float]:
-        """Lateral and axial size of a voxel."""
-        low, high = self.optics.z_range_um
-        return self.optics.pixel_um / 4, (high - low) / self.architecture.depth
 
 
 class Model:
     """A network ready to localize (evaluation mode), its card and its mask."""
 
-    def __init__(self, card: ModelCard, mask: PhaseMask, network: VoxelNetwork) -> None:
+    def __init__(
+        self, card: ModelCard, mask: PhaseMask, network: VoxelNetwork | MixtureNetwork
+    ) -> None:
         self.card, self.mask, self.network = card, mask, network.eval()
 
     def to(self, device: torch.device | str) -> "Model":

@@ -85,4 +85,24 @@ class Lognormal:
         return self.median * (self.sigma * normal).exp()
 
 
-Brightness = Annotated[Fixed | Uniform | Gamma | Lognormal, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class LogUniform:
+    """As many from each factor of two between low and high: for training over a wide range."""
+
+    kind: Literal["log_uniform"] = "log_uniform"
+    low: Positive
+    high: Positive
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"low={self.low}: expected no more than high={self.high}")
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) photons."""
+        part = torch.rand(count, generator=generator, device=generator.device)
+        return self.low * (self.high / self.low) ** part
+
+
+Brightness = Annotated[
+    Fixed | Uniform | LogUniform | Gamma | Lognormal, Field(discriminator="kind")
+]

@@ -94,6 +94,7 @@ def localize(
     from dsacq.localize.localizer import localize as localized
     from dsacq.localize.pursuit import PursuitSettings, pursue
     from dsacq.localize.refine import refine_movie
+    from dsacq.physics.camera import IdealCamera
 
     settings = LocalizeSettings(threshold=threshold, roi=_roi(roi), tile_px=tile)
     format_of(output)  # an impossible name is told before the work, not after
@@ -116,12 +117,12 @@ def localize(
                 setup.psf,
                 indices,
                 wanted,
-                camera=setup.camera,
+                camera=setup.camera or IdealCamera(),
                 device=where,
             )
         else:
             assert network is not None
-            steps = localized(opened, network, indices, settings, device=where)
+            steps = localized(opened, network, indices, settings, camera=setup.camera, device=where)
             if refine:
                 steps = refine_movie(
                     opened,
@@ -130,7 +131,7 @@ def localize(
                     setup.optics,
                     setup.psf,
                     roi=settings.roi,
-                    camera=setup.camera,
+                    camera=setup.camera or IdealCamera(),
                     device=where,
                 )
         parts: list[Localizations] = []
@@ -261,7 +262,7 @@ class _Setup:
     mask: "PhaseMask"
     optics: "Optics"
     psf: "PsfModel"
-    camera: "Camera"
+    camera: "Camera | None"
 
 
 def _setup(
@@ -269,13 +270,14 @@ def _setup(
 ) -> _Setup:
     """From the model, or from mask and optics file; the optics file's tables come first."""
     from dsacq.files.masks import read_mask
-    from dsacq.physics.camera import IdealCamera
     from dsacq.physics.optics_file import read_optics
 
     told = None if optics is None else read_optics(optics)
     if network is None and (mask is None or told is None):
         raise SettingsError("pursuit without a --model needs a --mask and its --optics file.")
     camera = None if told is None else told.camera
+    if network is not None:
+        camera = camera or network.card.camera
     if fitting and camera is None:
         say(
             "Remark: no [camera] in an optics file (--optics): counts are taken as photons, so "
@@ -284,11 +286,11 @@ def _setup(
     if network is not None:
         own = network.mask if mask is None else read_mask(mask, optics=network.card.optics)
         psf = network.card.psf if told is None else told.psf
-        return _Setup(own, network.card.optics, psf, camera or IdealCamera())
+        return _Setup(own, network.card.optics, psf, camera)
     assert mask is not None
     assert told is not None
     own = read_mask(mask, optics=told.optics)
-    return _Setup(own, told.optics, told.psf, camera or IdealCamera())
+    return _Setup(own, told.optics, told.psf, camera)
 
 
 def _check_optics(movie: "Movie", optics: Path | None, used: "Optics") -> None:

@@ -74,16 +74,12 @@ def models(
 def _described(path: Path, card: "ModelCard") -> str:
     optics = card.optics
     low, high = optics.z_range_um
-    lateral_um, axial_um = card.voxel_um
     accuracy = ", ".join(f"{key} {value}" for key, value in card.accuracy.items()) or "not measured"
     return "\n".join(
         (
             card.name,
             f"  file      {path}",
-            f"  network   voxel, {card.architecture.depth} planes, "
-            f"dilations {','.join(map(str, card.architecture.dilations))}, "
-            f"voxel {1e3 * lateral_um:.1f} x {1e3 * lateral_um:.1f} x {1e3 * axial_um:.1f} nm, "
-            f"label offset {card.architecture.label_offset_voxels} voxels",
+            f"  network   {_network(card)}",
             f"  optics    {optics.wavelength_um} um, NA {optics.na}, "
             f"pixel {optics.pixel_um:.4g} um, z {low} to {high} um, focus {optics.focus_um} um",
             f"  mask      {card.mask_name}, pitch {card.mask_pixel_um} um",
@@ -91,6 +87,23 @@ def _described(path: Path, card: "ModelCard") -> str:
             f"  accuracy  {accuracy}",
             f"  made by   {card.software}",
         )
+    )
+
+
+def _network(card: "ModelCard") -> str:
+    from dsacq.networks.architectures import VoxelArchitecture
+
+    one = card.architecture
+    if isinstance(one, VoxelArchitecture):
+        lateral_um, axial_um = one.voxel_um(card.optics)
+        return (
+            f"voxel, {one.depth} planes, dilations {','.join(map(str, one.dilations))}, "
+            f"voxel {1e3 * lateral_um:.1f} x {1e3 * lateral_um:.1f} x {1e3 * axial_um:.1f} nm, "
+            f"label offset {one.label_offset_voxels} voxels"
+        )
+    return (
+        f"mixture, {one.frames} frame{'s' if one.frames > 1 else ''}, {one.fine_channels} and "
+        f"{one.coarse_channels} channels, dilations {','.join(map(str, one.dilations))}"
     )
 
 
