@@ -21,32 +21,18 @@ from dsacq.data import Localizations
 from dsacq.files.masks import read_mask
 from dsacq.files.movies import open_movie
 from dsacq.localize.deepstorm3d import import_checkpoint
-from dsacq.localize.localizer import localize
+from dsacq.localize.localizer import FrameStack, localize
 from dsacq.networks.architectures import VoxelArchitecture
 from dsacq.networks.model_file import Model
 from dsacq.physics.optics_file import read_optics
 
+Stack = FrameStack
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 PUBLISHED = {  # weights: mask, optics
     "Tetrapod_demo2": ("mask_tetrapod_printed", "optics-storm.toml"),
     "Tetrapod_demo3": ("mask_tetrapod", "optics-telomeres.toml"),
     "Learned_demo5": ("mask_learned", "optics-telomeres.toml"),
 }
-
-
-class Stack:
-    """Frames in memory as a source of frames."""
-
-    def __init__(self, frames: NDArray[np.uint16]) -> None:
-        self.frames, self.shape = frames, (frames.shape[1], frames.shape[2])
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def frame(self, index: int) -> NDArray[np.uint16]:
-        """One frame."""
-        frame: NDArray[np.uint16] = self.frames[index]
-        return frame
 
 
 def imported(folder: Path, name: str) -> Model:
@@ -116,7 +102,7 @@ def density(folder: Path, models: dict[str, Model]) -> None:
     worst: dict[str, float] = {"jaccard": 0, "rmse_lateral_nm": 0, "rmse_axial_nm": 0}
     for path in sorted((folder / "density").glob("*.npz")):
         with np.load(path) as data:
-            stack, xyz_um = Stack(data["frames"]), data["xyz_um"]
+            stack, xyz_um = FrameStack(data["frames"]), data["xyz_um"]
         model = models["Learned_demo5" if path.stem.startswith("learned") else "Tetrapod_demo3"]
         found = Localizations.joined(localize(stack, model, range(len(stack))))
         pixel_um = model.card.optics.pixel_um

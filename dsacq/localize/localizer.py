@@ -37,6 +37,26 @@ class FrameSource(Protocol):
 
 
 @dataclass(frozen=True)
+class FrameStack:
+    """Frames in memory as a source of frames. pixels (F, H, W), counts."""
+
+    pixels: NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of a frame."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def frame(self, index: int) -> NDArray[Any]:
+        """Counts (H, W)."""
+        counts: NDArray[Any] = self.pixels[index]
+        return counts
+
+
+@dataclass(frozen=True)
 class Roi:
     """A rectangle of camera pixels, named as Fiji does: corner and size."""
 

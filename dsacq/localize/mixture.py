@@ -61,7 +61,9 @@ def detect(
     calibration = model.card.calibration or Calibration()
     shape = (stabilised.shape[2], stabilised.shape[3])
     parts = []
-    with torch.inference_mode():
+    # Half precision keeps depths to a fraction of a nanometre; on CPUs it is no faster.
+    half = torch.autocast("cuda", torch.float16, enabled=stabilised.is_cuda)
+    with torch.inference_mode(), half:
         for tile in Tile.whole(shape).split(tile_px):
             seen = tile.grown(network.reach_px + _HALO_PX, shape).aligned(STRIDE)
             rows, columns = seen.within(Tile.whole(shape))

@@ -56,8 +56,7 @@ class PixelNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         last = features.permute(0, 2, 3, 1)
-        weight, bias = self.weight.to(last.dtype), self.bias.to(last.dtype)
-        normed: Tensor = functional.layer_norm(last, (self.channels,), weight, bias)
+        normed: Tensor = functional.layer_norm(last, (self.channels,), self.weight, self.bias)
         return normed.permute(0, 3, 1, 2)
 
 
@@ -127,14 +126,14 @@ class MixtureNetwork(nn.Module):
         height, width = stabilised.shape[-2:]
         features = self.trunk(self.scaled(stabilised, read_variance))
         with torch.autocast(features.device.type, enabled=False):
-            raw = self.head(features.float())  # positions need more digits than bfloat16 has
+            raw = self.head(features)
         return mixture(functional.pixel_shuffle(raw, 2)[..., :height, :width])
 
     def scaled(self, stabilised: Tensor, read_variance: Tensor) -> Tensor:
         """The (B, frames + 1, H', W') input of the trunk, filled up to a multiple of STRIDE."""
         height, width = stabilised.shape[-2:]
         scaled = (stabilised - self.input_offset) / self.input_scale
-        noise = read_variance.clamp_min(0).sqrt().expand(len(scaled), 1, height, width)
+        noise = read_variance.clamp_min(0).sqrt().expand(scaled.shape[0], 1, height, width)
         return functional.pad(
             torch.cat((scaled, noise / self.input_scale), 1),
             (0, -width % STRIDE, 0, -height % STRIDE),
@@ -142,8 +141,9 @@ class MixtureNetwork(nn.Module):
 
     def trunk(self, scaled: Tensor) -> Tensor:
         """(B, frames + 1, H, W) to features (B, fine_channels, H / 2, W / 2)."""
-        fine = self.fine_before(self.stem(functional.pixel_unshuffle(scaled, 2)))
-        coarse = self.coarse(self.down(functional.pixel_unshuffle(fine, 2)))
+        # Convolutions may run in bfloat16, sums and norms not: depths need three digits.
+        fine = self.fine_before(self.stem(functional.pixel_unshuffle(scaled, 2)).float())
+        coarse = self.coarse(self.down(functional.pixel_unshuffle(fine, 2)).float())
         fine = self.fine_after(fine + functional.pixel_shuffle(self.up(coarse), 2))
         normed: Tensor = self.head_norm(fine)
         return normed

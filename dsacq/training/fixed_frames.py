@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from dsacq.analysis.metrics import match
 from dsacq.data import Localizations
-from dsacq.localize.localizer import LocalizeSettings, localize
+from dsacq.localize.localizer import FrameStack, LocalizeSettings, localize
 from dsacq.networks.model_file import Model
 from dsacq.physics.camera import response
 from dsacq.training.priors import Batch
@@ -18,41 +18,28 @@ Rows = NDArray[np.intp]
 
 
 class FixedFrames:
-    """A batch of windows as a movie, in which the middle frame of each is localized.
-
-    truth: what is there. len() is the number of windows.
-    """
+    """Simulated windows of which the middle frames are localized. truth: what is there."""
 
     def __init__(self, batch: Batch, settings: TrainingSettings) -> None:
-        self._counts = batch.counts.cpu().numpy()
-        self.shape: tuple[int, int] = self._counts.shape[2:]
-        self.windows: int = self._counts.shape[0]
-        self._frames: int = self._counts.shape[1]
+        windows, frames, height, width = batch.counts.shape
+        self._movie = FrameStack(batch.counts.cpu().numpy().reshape(-1, height, width))
+        self._middles = range(frames // 2, windows * frames, frames)
         x_um, y_um, z_um = batch.xyz_um.cpu().numpy().T
         self.truth = Localizations.from_columns(
-            frame=batch.image.cpu().numpy() * self._frames + self._frames // 2,
+            frame=batch.image.cpu().numpy() * frames + frames // 2,
             x_um=x_um,
             y_um=y_um,
             z_um=z_um,
             photons=batch.emitted.cpu().numpy() / response(settings.camera).quantum_efficiency,
         )
 
-    def __len__(self) -> int:
-        return self.windows * self._frames
-
-    def frame(self, index: int) -> NDArray[np.float32]:
-        """Counts (H, W) of a frame."""
-        window, place = divmod(index, self._frames)
-        counts: NDArray[np.float32] = self._counts[window, place]
-        return counts
-
     def found(
         self, model: Model, device: torch.device, threshold: float | None = None
     ) -> Localizations:
         """What a model finds in the middle frames."""
-        middles = range(self._frames // 2, len(self), self._frames)
         settings = LocalizeSettings(threshold=threshold)
-        return Localizations.joined(localize(self, model, middles, settings, device=device))
+        parts = localize(self._movie, model, self._middles, settings, device=device)
+        return Localizations.joined(parts)
 
 
 def pairs(found: Localizations, truth: Localizations) -> tuple[Rows, Rows, NDArray[np.float64]]:

@@ -75,6 +75,7 @@ class Sampler:
     ) -> None:
         self._settings, self._mask, self._device = settings, mask, torch.device(device)
         self._renderers: dict[int, FrameRenderer] = {}
+        self._unaberrated: dict[tuple[int, int], FrameRenderer] = {}
 
     def batch(self, step: int, *, part: int = 0, parts: int = 1) -> Batch:
         """The batch of a training step; `part` of `parts` when several devices share it."""
@@ -82,6 +83,8 @@ class Sampler:
         size = len(range(part, schedule.batch, parts))
         newest = step // _RENEWED
         which = newest + (step * parts + part) % _RENDERERS
+        if self._settings.priors.aberration_rad == self._settings.priors.focus_um == 0:
+            newest = which = 0  # they are all alike
         draw = self._generator(schedule.seed, step, part)
         shape = (schedule.crop_px, schedule.crop_px)
         for old in [number for number in self._renderers if 0 <= number < newest]:
@@ -117,7 +120,9 @@ class Sampler:
         return network.frames if isinstance(network, MixtureChoice) else 1
 
     def _exact(self, shape: tuple[int, int]) -> FrameRenderer:
-        return self._rendering(self._mask, self._settings.optics, shape)
+        if shape not in self._unaberrated:
+            self._unaberrated[shape] = self._rendering(self._mask, self._settings.optics, shape)
+        return self._unaberrated[shape]
 
     def _generator(self, seed: int, step: int, part: int) -> torch.Generator:
         mixed = np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)

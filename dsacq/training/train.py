@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from dsacq.device import half_pays
 from dsacq.errors import SettingsError
 from dsacq.networks.model_file import Model, ModelCard
 from dsacq.physics.masks import PhaseMask
@@ -32,7 +33,7 @@ _LARGEST_GRADIENT = 1.0
 _AVERAGED = 0.999  # share of the past in the averaged weights
 _REPORTED = 25  # steps between reports of the loss
 _MEASURED = 40  # times in a whole training that accuracy is measured
-_DIVERGED = 20.0  # above the least loss so far
+_DIVERGED = 20.0  # loss, beyond ten times the least so far
 _RESTARTS = 5
 
 
@@ -89,7 +90,7 @@ class Training:
             self._validation = Validation(self.settings, self.mask, self._sampler)
         schedule, begun = self.settings.training, time.monotonic()
         earlier = self._seconds
-        every = max(1, schedule.steps // _MEASURED)
+        every = max(_REPORTED, schedule.steps // _MEASURED)
         good = self._state()
         losses: list[float] = []
         while not self.finished and time.monotonic() - begun < max_seconds:
@@ -194,7 +195,7 @@ class Training:
             return True
         self._running = loss if math.isnan(self._running) else 0.95 * self._running + 0.05 * loss
         self._least = min(self._least, self._running)
-        return self._running > self._least + _DIVERGED + abs(self._least)
+        return self._running > _DIVERGED + 10 * abs(self._least)
 
     def _measured(self) -> dict[str, Any]:
         assert self._validation is not None
@@ -264,13 +265,6 @@ class Training:
             told["running"],
             told["least"],
         )
-
-
-def half_pays(device: torch.device) -> bool:
-    """Whether bfloat16 convolutions are faster than float32 here."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _place() -> tuple[int, int]:

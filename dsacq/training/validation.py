@@ -20,7 +20,7 @@ from dsacq.training.priors import Batch, Sampler
 from dsacq.training.settings import TrainingSettings
 
 _DENSITIES = (0.1, 0.3, 1.0)  # of the most
-_CROWDED, _EMPTY, _ISOLATED = 12, 32, 48  # frames: of each density, without, with one emitter
+_CROWDED, _EMPTY, _ISOLATED = 12, 16, 48  # frames: of each density, without, with one emitter
 _EMPTY_PX = 128
 _RADIUS_UM = 0.1
 

@@ -1,17 +1,14 @@
 """The commands as a user runs them: files in, files and numbers out, one sentence when wrong."""
 
-import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from running import Run
 
 from dsacq.networks.model_file import Model, save_model
-from ui.cli import main
 
 CONFIG = """
 [optics]
@@ -44,54 +41,6 @@ photons = 20
 [camera]
 kind = "ideal"
 """
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, object]:
-        values: dict[str, object] = json.loads(self.out)
-        return values
-
-
-class Run:
-    """Runs `dsacq ...` in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: object) -> Result:
-        self._monkeypatch.setattr(sys, "argv", ["dsacq", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = self._capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    def fails(self, *arguments: object) -> str:
-        """The one sentence that it fails with."""
-        result = self(*arguments)
-        assert result.code == 1
-        assert result.out == ""
-        assert "Traceback" not in result.err
-        assert result.err.strip().startswith("Error:")
-        return " ".join(result.err.split())
-
-
-@pytest.fixture
-def dsacq(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return Run(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """dsacq models, dsacq import-deepstorm3d."""
 
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,22 +22,31 @@ def model_folder() -> Path:
     return user_data_path("dsacq", appauthor=False) / "models"
 
 
+def shipped_models() -> Path:
+    """Where the models that come with dsacq are."""
+    return Path(str(files("dsacq") / "models"))
+
+
 def find_model(given: Path) -> Path:
-    """A model by path or, without one, by name in the model folder. Raises FileError."""
+    """A model by path or, without one, by name: in the model folder, then among those that come
+    with dsacq. Raises FileError."""
     if given.exists():
         return given
-    named = model_folder() / given.with_suffix(SUFFIX).name
-    if given.parent == Path() and named.exists():
-        return named
+    if given.parent == Path():
+        for folder in (model_folder(), shipped_models()):
+            named = folder / (given.name.removesuffix(SUFFIX) + SUFFIX)
+            if named.exists():
+                return named
     raise FileError(
-        f"{given}: there is no such model file, nor a model of that name in {model_folder()}."
+        f"{given}: there is no such model file, nor a model of that name in {model_folder()} or "
+        "among those that come with dsacq (`dsacq models` lists them)."
     )
 
 
 def models(
     places: Annotated[
         list[Path] | None,
-        typer.Argument(help="Model files or folders; default: your model folder."),
+        typer.Argument(help="Model files or folders; default: yours and those of dsacq."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -47,10 +57,10 @@ def models(
     from dsacq.networks.model_file import read_card
 
     found: list[Path] = []
-    for place in places or [model_folder()]:
+    for place in places or [model_folder(), shipped_models()]:
         if place.is_dir():
             found += sorted(place.glob(f"*{SUFFIX}"))
-        elif place.exists() or places:
+        elif places:
             found.append(find_model(place))
     failed = []
     cards = {}
@@ -84,10 +94,19 @@ def _described(path: Path, card: "ModelCard") -> str:
             f"pixel {optics.pixel_um:.4g} um, z {low} to {high} um, focus {optics.focus_um} um",
             f"  mask      {card.mask_name}, pitch {card.mask_pixel_um} um",
             f"  input     {card.input.normalise}, threshold {card.input.threshold}",
+            f"  camera    {_camera(card)}",
             f"  accuracy  {accuracy}",
             f"  made by   {card.software}",
         )
     )
+
+
+def _camera(card: "ModelCard") -> str:
+    if card.camera is None:
+        return "not stated"
+    values = {key: value for key, value in asdict(card.camera).items() if key != "kind"}
+    told = ", ".join(f"{key} {value:g}" for key, value in values.items())
+    return f"{card.camera.kind}{': ' if told else ''}{told}"
 
 
 def _network(card: "ModelCard") -> str:
