@@ -1,0 +1,165 @@
+"""dsacq benchmark: files, numbers, and one sentence where it cannot."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from running import Run
+
+from dsacq.networks.architectures import MixtureArchitecture
+from dsacq.networks.model_file import ElectronInput, Model, ModelCard, save_model
+from dsacq.physics.camera import IdealCamera
+from dsacq.physics.masks import flat, tetrapod
+from dsacq.physics.optics import STANDARD_OPTICS
+
+OPTICS = replace(STANDARD_OPTICS, mask_pixel_um=72)
+CONFIG = """
+[optics]
+wavelength_um = 0.58
+na = 1.45
+index_immersion = 1.518
+index_sample = 1.33
+magnification = 100
+focal_4f_um = 150000
+camera_pixel_um = 11
+mask_pixel_um = 72
+focus_um = 4.5
+z_range_um = [2.0, 6.0]
+[mask]
+design = "tetrapod"
+[frames]
+count = 3
+shape_px = [60, 70]
+seed = 4
+[emitters]
+count = 4
+border_px = 15
+[photons]
+kind = "uniform"
+low = 20000
+high = 30000
+[background]
+kind = "constant"
+photons = 20
+[camera]
+kind = "ideal"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "simulate.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A small network of random weights."""
+    torch.manual_seed(0)
+    mask = tetrapod(OPTICS)
+    architecture = MixtureArchitecture(
+        fine_channels=8,
+        fine_blocks=(1, 1),
+        coarse_channels=8,
+        dilations=(1,),
+        z_range_um=OPTICS.z_range_um,
+        input_offset=20.0,
+        input_scale=5.0,
+    )
+    card = ModelCard(
+        name="tiny",
+        architecture=architecture,
+        optics=OPTICS,
+        mask_name=mask.name,
+        mask_pixel_um=mask.pixel_um,
+        mask_wavelength_um=mask.wavelength_um,
+        mask_origin={},
+        input=ElectronInput(),
+        camera=IdealCamera(),
+        training={},
+        accuracy={},
+        software="test",
+    )
+    path = tmp_path / "tiny.safetensors"
+    save_model(Model(card, mask, architecture.build()), path)
+    other = replace(card, name="other", mask_name="flat")
+    save_model(Model(other, flat(OPTICS), architecture.build()), tmp_path / "other.safetensors")
+    return path
+
+
+def test_accuracy(dsacq: Run, config: Path, model: Path) -> None:
+    wanted = ("--method", "pursuit", "--refine", "--densities", "2,1", "--frames", 1)
+    result = dsacq("benchmark", "accuracy", config, "--model", model, *wanted, "-o", "s", "--json")
+    assert result.code == 0, result.err
+    points = result.json["points"]
+    assert isinstance(points, list)
+    assert [(point["emitters"], point["name"]) for point in points] == [
+        (emitters, name) for emitters in (1, 2) for name in ("tiny", "tiny + refine", "pursuit")
+    ]
+    for point in points[2::3]:
+        assert point["jaccard"] == 1
+        assert point["false_positives"] == 0
+        assert 0 < point["rmse_lateral_nm"] < 5 * point["bound_lateral_nm"]
+        assert point["efficiency_3d"] > 80
+    with Path("s/accuracy.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["jaccard"]) for row in rows] == [point["jaccard"] for point in points]
+    assert float(rows[5]["rmse_axial_nm"]) == points[5]["rmse_axial_nm"]
+    assert Path("s/accuracy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_accuracy_is_shown(dsacq: Run, config: Path) -> None:
+    wanted = ("--method", "pursuit", "--densities", "1", "--frames", 1)
+    result = dsacq("benchmark", "accuracy", config, *wanted, "-o", "sweep")
+    assert result.code == 0
+    heading, pursuit, bound = result.out.splitlines()
+    assert heading.split()[:3] == ["emitters", "Jaccard", "precision"]
+    assert pursuit.split()[:6] == ["1", "pursuit", "1.000", "1.000", "1.000", "0"]
+    assert len(pursuit.split()) == 10
+    assert bound.startswith(" " * 10 + "bound, alone")
+
+
+def test_accuracy_is_refused_in_one_sentence(dsacq: Run, config: Path, model: Path) -> None:
+    sweep = ("benchmark", "accuracy", config, "-o", "sweep")
+    assert "give a --model" in dsacq.fails(*sweep)
+    assert "without --refine" in dsacq.fails(*sweep, "--method", "pursuit", "--refine")
+    assert "densities '1,x'" in dsacq.fails(*sweep, "--model", model, "--densities", "1,x")
+    assert "densities '0,4'" in dsacq.fails(*sweep, "--model", model, "--densities", "0,4")
+    assert "radius" in dsacq.fails(*sweep, "--model", model, "--radius-nm", 0)
+    assert "given twice" in dsacq.fails(*sweep, "--model", model, "--model", model)
+    assert "another mask (flat)" in dsacq.fails(*sweep, "--model", "other.safetensors")
+    config.write_text(config.read_text().replace("focus_um = 4.5", "focus_um = 3.0"))
+    assert "focus_um 3 (model 4.5)" in dsacq.fails(*sweep, "--model", model)
+    assert not Path("sweep").exists()
+    inside = ("benchmark", "accuracy", config, "-o", config / "sweep", "--method", "pursuit")
+    assert "cannot be made" in dsacq.fails(*inside)
+
+
+def test_speed(dsacq: Run, model: Path) -> None:
+    wanted = ("benchmark", "speed", "--model", model, "--model", "other.safetensors")
+    small = ("--shape", "40x48", "--frames", 3, "--rounds", 2, "--device", "cpu")
+    result = dsacq(*wanted, *small, "--json")
+    assert result.code == 0, result.err
+    values = result.json
+    assert (values["device"], values["shape_px"], values["frames"]) == ("CPU", [40, 48], 3)
+    timed = values["models"]
+    assert isinstance(timed, list)
+    assert [one["name"] for one in timed] == ["tiny", "other"]
+    assert min(one["ratio"] for one in timed) == 1
+    assert all(one["frames_per_second"] >= one["frames_per_second_median"] > 0 for one in timed)
+
+    shown = dsacq(*wanted, *small).out.splitlines()
+    assert [line.split()[0] for line in shown[1:3]] == ["tiny", "other"]
+    assert shown[3].startswith("3 frames of 40 x 48 pixels, 2 rounds, on CPU with")
+    assert "shape '40'" in dsacq.fails(*wanted, "--shape", "40")
+    assert "shape '4x40'" in dsacq.fails(*wanted, "--shape", "4x40")
+
+
+def test_help(dsacq: Run) -> None:
+    for command in ("accuracy", "speed"):
+        shown = dsacq("benchmark", command, "--help")
+        assert shown.code == 0
+        assert "Example" in shown.out
