@@ -26,7 +26,6 @@ from dsacq.networks.architectures import VoxelArchitecture
 from dsacq.networks.model_file import Model
 from dsacq.physics.optics_file import read_optics
 
-Stack = FrameStack
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 PUBLISHED = {  # weights: mask, optics
     "Tetrapod_demo2": ("mask_tetrapod_printed", "optics-storm.toml"),

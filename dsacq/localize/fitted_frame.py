@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from dsacq.localize.groups import Group, grouped
-from dsacq.localize.likelihood import Emitters, brightness, fit
-from dsacq.localize.smooth import smooth_background
+from dsacq.localize.likelihood import KNOTS_PX, Emitters, brightness, fit
+from dsacq.localize.smooth import smooth_background, smooth_images
 from dsacq.physics.image_series import ImageSource
 
 _SETTLED = 0.25  # a sweep that moves no emitter by more of its error is the last
@@ -13,6 +13,8 @@ _BORDER_PX = 5  # emitters farther outside the frame are dropped
 _ALONE_UM = 1.0  # of insignificant emitters closer than this, one is dropped at a time
 _SAME_SIGMAS = 3.0  # emitters less apart than this times the error of their distance are one
 _SAME_UM = 0.4  # but never those farther apart
+_LIT = 0.5  # of a pixel's noise: with less light a pixel is not among emitters
+_MEDIAN_SQUARE = 0.455  # of a standard normal number
 _LIGHT_SEEN = 0.99  # of the squared image of an emitter, within reach
 # Numbers that the jacobians of one batch may hold.
 _BATCH = {"cpu": 1 << 24, "cuda": 1 << 28}
@@ -46,7 +48,7 @@ class FittedFrame:
         self.pixel_um = source.drawn_pixel_um
         none = self.electrons.new_zeros(0)
         self.xyz_um, self.sigma_um = none.view(0, 3), none.view(0, 3)
-        self.brightness, self.level, self.significance = none, none, none
+        self.brightness, self.blur_px, self.significance = none, none, none
         self.start = none.long()
         self._groups: list[Group] = []
         self._light: dict[Group, Tensor] = {}
@@ -62,25 +64,75 @@ class FittedFrame:
         """(H, W) of the noise, electrons^2."""
         return self.expected * (2 if self.excess else 1) + self.read_variance
 
-    def add(self, xyz_um: Tensor) -> None:
-        """More emitters, from the frame's centre, with the electrons that fit best."""
+    @property
+    def dispersion(self) -> float:
+        """How much larger than the noise the residuals among the emitters typically are.
+
+        The median, as a few emitters may be missing or wrong; a PSF that is not quite the
+        microscope's shows at all of them.
+        """
+        lit = self.light > _LIT * self.variance.sqrt()
+        if not bool(lit.any()):
+            return 1.0
+        square = (self.electrons - self.expected)[lit] ** 2 / self.variance[lit]
+        return float(square.median()) / _MEDIAN_SQUARE
+
+    def add(self, xyz_um: Tensor, start: Tensor | None = None) -> None:
+        """More emitters, from the frame's centre, with the electrons that fit best.
+
+        start (K,): what to know them by, -1 by default.
+        """
         low, high = self.source.optics.z_range_um
         new = xyz_um.to(self.electrons).clone()
         new[:, 2] = new[:, 2].clamp(low, high)
-        known, count = len(self.xyz_um), len(new)
+        count = len(new)
         blank = self.electrons.new_zeros(count)
         self.xyz_um = torch.cat((self.xyz_um, new))
         self.brightness = torch.cat((self.brightness, blank))
-        self.level = torch.cat((self.level, blank))
+        self.blur_px = torch.cat((self.blur_px, blank + self.source.model.blur_px))
         self.significance = torch.cat((self.significance, blank))
         self.sigma_um = torch.cat((self.sigma_um, blank[:, None].expand(count, 3)))
-        index = torch.arange(known, known + count, device=blank.device)
-        self.start = torch.cat((self.start, index))
+        unknown = self.start.new_full((count,), -1)
+        self.start = torch.cat((self.start, unknown if start is None else start))
         self._regroup()
         for batch in self._batches():
-            data, rest, start = self._windows(batch)
-            found = brightness(self.source, data, rest, start.xyz_um)
+            data, rest, own = self._windows(batch)
+            found = brightness(self.source, data, rest, own.xyz_um, own.blur_px)
             self._store(batch, found, self._imaged(found, batch[0].shape))
+
+    def replace(self, index: list[int], xyz_um: list[Tensor]) -> None:
+        """Others (M, 3) in the place of each of some emitters; the first is known as it was."""
+        gone = torch.zeros(len(self.xyz_um), dtype=torch.bool, device=self.xyz_um.device)
+        gone[index] = True
+        start = [
+            torch.cat((self.start[one : one + 1], self.start.new_full((len(new) - 1,), -1)))
+            for one, new in zip(index, xyz_um, strict=True)
+        ]
+        self._keep(~gone)
+        self.add(torch.cat(xyz_um), torch.cat(start))
+
+    def pixels(self) -> Tensor:
+        """(K, 2) row and column of the pixel of each emitter, the nearest in the frame."""
+        size = self.xyz_um.new_tensor([self.shape[0], self.shape[1]])
+        pixel = (self.xyz_um[:, [1, 0]] / self.pixel_um + size / 2).long()
+        return torch.minimum(pixel.clamp_min(0), size.long() - 1)
+
+    def window(self, group: Group) -> tuple[Tensor, Tensor]:
+        """Data and what others than the group are expected to give, as `fit` wants them."""
+        part = group.pixels
+        own = self._imaged(self._emitters([group]), group.shape)[0]
+        seen = self.electrons + self.read_variance
+        return seen[part], (self.light + self.surface + self.read_variance)[part] - own
+
+    def centre(self, group: Group) -> Tensor:
+        """(3,) um of the group's window, from the frame's centre."""
+        return self._centres([group])[0]
+
+    def light_of(self, index: int) -> Tensor:
+        """(H, W) electrons expected of one emitter."""
+        one = slice(index, index + 1)
+        image = self.source.images(self.xyz_um[one], self.shape, self.blur_px[one])[0]
+        return image * self.brightness[index]
 
     def sweep(self, iterations: int) -> float:
         """Fit every group once; returns how far an emitter moved at most, over its error."""
@@ -103,7 +155,7 @@ class FittedFrame:
 
     def update_surface(self) -> None:
         """The background once more, from what the emitters leave."""
-        self.surface = smooth_background(self.electrons - self.light, self.variance)
+        self.surface = smooth_background(self.electrons - self.light, self.variance, KNOTS_PX)
 
     def prune(self, significance: float) -> bool:
         """Join emitters that the likelihood cannot tell apart; drop those without light.
@@ -132,7 +184,7 @@ class FittedFrame:
         xyz_um, light = self.xyz_um[members], self.brightness[members]
         distance = (xyz_um[:, None] - xyz_um).norm(dim=2)
         close = torch.triu(distance < _SAME_UM, diagonal=1).nonzero().tolist()
-        blocks = covariance[:-1, :-1].reshape(len(members), 4, len(members), 4)
+        blocks = covariance.reshape(len(members), 5, len(members), 5)
         for i, j in close:
             apart = (xyz_um[i] - xyz_um[j]).double()
             error = blocks[i, :3, i, :3] + blocks[j, :3, j, :3]
@@ -155,7 +207,7 @@ class FittedFrame:
 
     def _keep(self, rows: Tensor) -> None:
         self.xyz_um, self.sigma_um = self.xyz_um[rows], self.sigma_um[rows]
-        self.brightness, self.level = self.brightness[rows], self.level[rows]
+        self.brightness, self.blur_px = self.brightness[rows], self.blur_px[rows]
         self.significance, self.start = self.significance[rows], self.start[rows]
 
     def _regroup(self) -> None:
@@ -175,17 +227,19 @@ class FittedFrame:
             alike.setdefault((group.turn, len(group.members), group.shape), []).append(group)
         batches = []
         for (_, each, shape), groups in alike.items():
-            numbers = 5 * each * shape[0] * shape[1]
+            numbers = 6 * each * shape[0] * shape[1]
             at_once = max(1, _BATCH[self.electrons.device.type] // numbers)
             batches += [groups[i : i + at_once] for i in range(0, len(groups), at_once)]
         return batches
 
     def _emitters(self, batch: list[Group]) -> Emitters:
+        count = len(smooth_images(batch[0].shape, KNOTS_PX))
         members = torch.tensor([group.members for group in batch], device=self.xyz_um.device)
         return Emitters(
             self.xyz_um[members] - self._centres(batch)[:, None],
+            self.blur_px[members],
             self.brightness[members],
-            self.level[members[:, 0]],
+            self.electrons.new_zeros(len(batch), count),
         )
 
     def _centres(self, batch: list[Group]) -> Tensor:
@@ -206,13 +260,15 @@ class FittedFrame:
         seen, expected = self.electrons + self.read_variance, self.light + self.surface
         expected = expected + self.read_variance
         for group in batch:
-            part = _part(group)
+            part = group.pixels
             data.append(seen[part])
             rest.append(expected[part] - self._light.get(group, 0))
         return torch.stack(data), torch.stack(rest), self._emitters(batch)
 
     def _imaged(self, emitters: Emitters, shape: tuple[int, int]) -> Tensor:
-        images = self.source.images(emitters.xyz_um.flatten(0, 1), shape)
+        images = self.source.images(
+            emitters.xyz_um.flatten(0, 1), shape, emitters.blur_px.flatten()
+        )
         images = images * emitters.electrons.flatten()[:, None, None]
         return images.view(*emitters.electrons.shape, *shape).sum(1)
 
@@ -220,20 +276,20 @@ class FittedFrame:
         members = torch.tensor([group.members for group in batch], device=self.xyz_um.device)
         # copies, so that tensors handed out before stay as they were
         self.xyz_um, self.brightness = self.xyz_um.clone(), self.brightness.clone()
-        self.level = self.level.clone()
+        self.blur_px = self.blur_px.clone()
         self.xyz_um[members] = emitters.xyz_um + self._centres(batch)[:, None]
         self.brightness[members] = emitters.electrons
-        self.level[members] = emitters.level[:, None].expand_as(emitters.electrons)
+        self.blur_px[members] = emitters.blur_px
         for group, own in zip(batch, light, strict=True):
-            self.light[_part(group)] += own - self._light.get(group, 0)
+            self.light[group.pixels] += own - self._light.get(group, 0)
             self._light[group] = own
 
     def _keep_errors(self, batch: list[Group], emitters: Emitters, covariance: Tensor) -> None:
         members = torch.tensor([group.members for group in batch], device=self.xyz_um.device)
-        variance = covariance.diagonal(dim1=1, dim2=2)[:, :-1]
-        error = variance.sqrt().view(*emitters.electrons.shape, 4)
+        variance = covariance.diagonal(dim1=1, dim2=2)
+        error = variance.sqrt().view(*emitters.electrons.shape, 5)
         self.sigma_um[members] = error[..., :3]
-        self.significance[members] = emitters.electrons / error[..., 3]
+        self.significance[members] = emitters.electrons / error[..., 4]
         for group, own in zip(batch, covariance, strict=True):
             self._covariance[group] = own
 
@@ -250,8 +306,3 @@ def reach_px(source: ImageSource, largest: int = 61) -> int:
         if bool((square[:, inside, inside].sum((1, 2)) > _LIGHT_SEEN * total).all()):
             return reach
     return largest
-
-
-def _part(group: Group) -> tuple[slice, slice]:
-    (row, column), (height, width) = group.corner, group.shape
-    return slice(row, row + height), slice(column, column + width)

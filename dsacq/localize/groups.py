@@ -27,6 +27,12 @@ class Group:
     shape: tuple[int, int]
     turn: int
 
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        """The window."""
+        (row, column), (height, width) = self.corner, self.shape
+        return slice(row, row + height), slice(column, column + width)
+
 
 def grouped(position_px: Floats, reach: int, shape: tuple[int, int]) -> list[Group]:
     """Groups of emitters nearer than `reach` pixels to each other, in x and in y, in chains.
@@ -42,7 +48,7 @@ def grouped(position_px: Floats, reach: int, shape: tuple[int, int]) -> list[Gro
     _, label = connected_components(links, directed=False)
     chains = np.split(np.argsort(label, kind="stable"), np.flatnonzero(np.diff(np.sort(label))) + 1)
     return [
-        Group(tuple(part.tolist()), *_window(position_px[part], reach, shape), turn)
+        Group(tuple(part.tolist()), *window(position_px[part], reach, shape), turn)
         for chain in chains
         for turn, part in enumerate(_halved(chain, position_px))
     ]
@@ -58,9 +64,10 @@ def _halved(members: Indices, position_px: Floats) -> list[Indices]:
     return _halved(order[:middle], position_px) + _halved(order[middle:], position_px)
 
 
-def _window(
+def window(
     place: Floats, reach: int, shape: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Corner and size of the part of a frame within reach of places (K, 2)."""
     corner, size = [], []
     for axis in (0, 1):
         low, high = place[:, axis].min(), place[:, axis].max()

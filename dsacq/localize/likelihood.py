@@ -1,8 +1,9 @@
 """Maximum likelihood of the overlapping emitters of a window, by damped Fisher scoring.
 
-Expected electrons are a sum over emitters plus a known part plus one free level. The likelihood is
-Poisson's; read noise enters as the shifted Poisson law of Huang et al., Nat. Methods 10, 653
-(2013): electrons + variance are Poisson of mean + variance.
+Expected electrons are a sum over emitters plus a known part plus a free smooth part. The likelihood
+is Poisson's; read noise enters as the shifted Poisson law of Huang et al., Nat. Methods 10, 653
+(2013): electrons + variance are Poisson of mean + variance. Each emitter's blur is free too, near
+the model's: emitters differ in size and motion, and a wrong blur moves their neighbours.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dsacq.localize.smooth import smooth_images
 from dsacq.physics.image_series import MARGIN_UM, ImageSource
 from dsacq.physics.optics import Optics
 
+KNOTS_PX = 24.0  # of the smooth part: free, it costs a hundredth of the precision
+BLUR_SPREAD_PX = 0.15  # standard deviation of the emitters' own blurs about the model's
 _LONGEST_STEP_UM = (0.1, 0.1, 0.25)
 _DARKEST = 1e-3  # expected electrons in a pixel, at least
 _SETTLED = 2e-3  # squared step over its error, per parameter: the fit ends below it
@@ -21,32 +25,46 @@ _RIDGE = 1e-7  # of the normalised information: rounding leaves no less
 
 @dataclass(frozen=True, eq=False)
 class Emitters:
-    """K emitters in each of G windows, and a level added to the known part of each window.
+    """K emitters in each of G windows, and a smooth part added to what is known of each window.
 
-    xyz_um (G, K, 3): x, y from the window's centre. electrons (G, K). level (G,) per pixel.
+    xyz_um (G, K, 3): x, y from the window's centre. blur_px, electrons (G, K). amounts
+    (G, B) of the window's `smooth_images`.
     """
 
     xyz_um: Tensor
+    blur_px: Tensor
     electrons: Tensor
-    level: Tensor
+    amounts: Tensor
+
+    def rows(self, index: Tensor) -> "Emitters":
+        """Those of some windows."""
+        parts = self.xyz_um, self.blur_px, self.electrons, self.amounts
+        return Emitters(*(part[index] for part in parts))
 
     def where(self, chosen: Tensor, other: "Emitters") -> "Emitters":
         """These in the chosen windows (G,), others elsewhere."""
         return Emitters(
             torch.where(chosen[:, None, None], self.xyz_um, other.xyz_um),
+            torch.where(chosen[:, None], self.blur_px, other.blur_px),
             torch.where(chosen[:, None], self.electrons, other.electrons),
-            torch.where(chosen, self.level, other.level),
+            torch.where(chosen[:, None], self.amounts, other.amounts),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
     """emitters at the best likelihood found, their light (G, H, W) without any background, and the
-    covariance (G, 4 K + 1, 4 K + 1) of (x, y, z, electrons) of each emitter and the level."""
+    covariance (G, 5 K, 5 K) of (x, y, z, blur, electrons) of each emitter.
+
+    loss (G,): minus the logarithm of the likelihood, less a constant. dispersion (G,): how much
+    larger than their noise the residuals are, at least 1.
+    """
 
     emitters: Emitters
     light: Tensor
     covariance: Tensor
+    loss: Tensor
+    dispersion: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +75,7 @@ class _State:
     loss: Tensor
     slope: Tensor
     information: Tensor
+    dispersion: Tensor
 
     def where(self, chosen: Tensor, other: "_State") -> "_State":
         wide = chosen[:, None, None]
@@ -65,6 +84,7 @@ class _State:
             torch.where(chosen, self.loss, other.loss),
             torch.where(chosen[:, None], self.slope, other.slope),
             torch.where(wide, self.information, other.information),
+            torch.where(chosen, self.dispersion, other.dispersion),
         )
 
 
@@ -80,7 +100,7 @@ def fit(
     """Emitters of the greatest likelihood near `start`.
 
     data, known (G, H, W): electrons, and what is expected of them without these emitters and their
-        level, both with the read variance added.
+        smooth part, both with the read variance added.
     excess: an electron-multiplying register doubles the variance of shot noise.
     Each window's likelihood never falls, and no emitter leaves the z range by more than MARGIN_UM.
     """
@@ -99,37 +119,42 @@ def fit(
         damping = torch.where(better, damping / 5, damping * 8).clamp(1e-6, 1e6)
         if bool((promised < settled).all()):
             break
-    return Fit(emitters, state.light, covariance(state.information).to(data))
+    own = slice(0, 5 * start.electrons.shape[1])
+    error = covariance(state.information)[:, own, own].to(data)
+    return Fit(emitters, state.light, error, state.loss, state.dispersion)
 
 
 def brightness(
-    source: ImageSource, data: Tensor, known: Tensor, xyz_um: Tensor, *, excess: bool = False
+    source: ImageSource, data: Tensor, known: Tensor, xyz_um: Tensor, blur_px: Tensor
 ) -> Emitters:
-    """Electrons of emitters at given places and the level, by weighted non-negative least squares.
+    """Electrons of emitters at given places, and the smooth part, by non-negative least squares.
 
-    Arguments as for `fit`. Emitters that come out negative are set to one electron.
+    blur_px (G, K); other arguments as for `fit`. Emitters that come out negative are set to one
+    electron.
     """
     windows, each = xyz_um.shape[:2]
     shape = (data.shape[1], data.shape[2])
-    images = source.images(xyz_um.flatten(0, 1), shape).view(windows, each, -1)
-    design = torch.cat((images, torch.ones_like(images[:, :1])), 1)
+    images = source.images(xyz_um.flatten(0, 1), shape, blur_px.flatten())
+    images = images.view(windows, each, -1)
+    smooth = _smooth(data).flatten(1)
+    design = torch.cat((images, smooth.expand(windows, -1, -1)), 1)
     weight = 1 / known.clamp_min(_DARKEST).flatten(1)
     normal = ((design * weight[:, None]) @ design.mT).double()
     target = (design @ (weight * (data - known).flatten(1))[..., None])[..., 0].double()
     scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-30).rsqrt()
     normal = normal * scale[:, :, None] * scale[:, None]
     free = torch.ones_like(target, dtype=torch.bool)
-    ridge = _RIDGE * torch.eye(each + 1).to(normal)
+    ridge = _RIDGE * torch.eye(design.shape[1]).to(normal)
     for _ in range(each + 1):
         held = normal * free[:, :, None] * free[:, None] + torch.diag_embed((~free).double())
         solution = torch.linalg.solve(held + ridge, target * scale * free)
         negative = free & (solution < 0)
-        negative[:, -1] = False  # the level is of either sign
+        negative[:, each:] = False  # the smooth part is of either sign
         if not bool(negative.any()):
             break
         free = free & ~negative
     found = (solution * scale).to(data)
-    return Emitters(xyz_um, found[:, :-1].clamp_min(1), found[:, -1])
+    return Emitters(xyz_um, blur_px, found[:, :each].clamp_min(1), found[:, each:])
 
 
 def covariance(information: Tensor) -> Tensor:
@@ -153,14 +178,18 @@ def _evaluate(
 ) -> _State:
     windows, each = emitters.electrons.shape
     shape = (data.shape[1], data.shape[2])
-    images, gradient = source.images_and_gradient(emitters.xyz_um.flatten(0, 1), shape)
+    images, gradient = source.images_and_gradient(
+        emitters.xyz_um.flatten(0, 1), shape, emitters.blur_px.flatten()
+    )
     bright = emitters.electrons.flatten()
     light = (images * bright[:, None, None]).view(windows, each, *shape).sum(1)
     own = torch.cat((gradient * bright[:, None, None, None], images[:, None]), 1)
-    own = own.view(windows, 4 * each, -1)
-    jacobian = torch.cat((own, torch.ones_like(own[:, :1])), 1)
+    own = own.view(windows, 5 * each, -1)
+    smooth = _smooth(data).flatten(1)
+    jacobian = torch.cat((own, smooth.expand(windows, -1, -1)), 1)
 
-    mean = (known + light + emitters.level[:, None, None]).clamp_min(_DARKEST).flatten(1)
+    mean = (known + light).flatten(1) + emitters.amounts @ smooth
+    mean = mean.clamp_min(_DARKEST)
     seen = data.clamp_min(0).flatten(1)
     trust = 0.5 if excess else 1.0
     surplus = seen - mean
@@ -168,11 +197,33 @@ def _evaluate(
     information = (jacobian / mean[:, None]) @ jacobian.mT
     exact, wanted = mean.double(), seen.double()
     loss = (exact - wanted + torch.xlogy(wanted, wanted / exact)).sum(1)
-    return _State(light, trust * loss, trust * slope.double(), trust * information.double())
+    dispersion = trust * (surplus**2 / mean).mean(1).double()
+    state = _State(
+        light,
+        trust * loss,
+        trust * slope.double(),
+        trust * information.double(),
+        dispersion.clamp_min(1),
+    )
+    return _with_usual_blur(state, emitters.blur_px - source.model.blur_px)
+
+
+def _with_usual_blur(state: _State, beyond_px: Tensor) -> _State:
+    """The likelihood times that of the blurs, which differ by (G, K) from the model's."""
+    weight, last = BLUR_SPREAD_PX**-2, 5 * beyond_px.shape[1]
+    slope, information = state.slope.clone(), state.information.clone()
+    slope[:, 3:last:5] -= weight * beyond_px
+    information.diagonal(dim1=1, dim2=2)[:, 3:last:5] += weight
+    loss = state.loss + weight / 2 * beyond_px.double().square().sum(1)
+    return _State(state.light, loss, slope, information, state.dispersion)
+
+
+def _smooth(data: Tensor) -> Tensor:
+    return smooth_images((data.shape[1], data.shape[2]), KNOTS_PX).to(data)
 
 
 def _solve(state: _State, damping: Tensor) -> Tensor:
-    """Levenberg step (G, 4 K + 1), scaled by the information's diagonal."""
+    """Levenberg step (G, 5 K + B), scaled by the information's diagonal."""
     scale = state.information.diagonal(dim1=1, dim2=2).clamp_min(1e-30).rsqrt()
     normed = state.information * scale[:, :, None] * scale[:, None]
     damped = normed + torch.diag_embed((damping + _RIDGE)[:, None].expand_as(scale))
@@ -182,14 +233,15 @@ def _solve(state: _State, damping: Tensor) -> Tensor:
 
 def _moved(emitters: Emitters, step: Tensor) -> Emitters:
     windows, each = emitters.electrons.shape
-    own = step[:, :-1].view(windows, each, 4).to(emitters.xyz_um)
+    own = step[:, : 5 * each].view(windows, each, 5).to(emitters.xyz_um)
     longest = own.new_tensor(_LONGEST_STEP_UM)
     electrons = emitters.electrons
     return Emitters(
         emitters.xyz_um + own[..., :3].clamp(-longest, longest),
+        torch.maximum(emitters.blur_px + own[..., 3], 0.8 * emitters.blur_px),
         # A step to nothing or beyond leaves a tenth: its images still say where to go.
-        torch.maximum(electrons + own[..., 3], 0.1 * electrons),
-        emitters.level + step[:, -1].to(emitters.level),
+        torch.maximum(electrons + own[..., 4], 0.1 * electrons),
+        emitters.amounts + step[:, 5 * each :].to(emitters.amounts),
     )
 
 
@@ -197,4 +249,5 @@ def _within_limits(emitters: Emitters, optics: Optics) -> Emitters:
     low, high = optics.z_range_um
     xyz_um = emitters.xyz_um.clone()
     xyz_um[..., 2].clamp_(low - MARGIN_UM, high + MARGIN_UM)
-    return Emitters(xyz_um, emitters.electrons.clamp_min(1), emitters.level)
+    electrons = emitters.electrons.clamp_min(1)
+    return Emitters(xyz_um, emitters.blur_px, electrons, emitters.amounts)

@@ -1,8 +1,9 @@
 """Localizations made as precise as the data allow: joint maximum likelihood of a frame's emitters.
 
 Emitters whose images overlap are fitted together, in groups of bounded size; a group sees the
-emitters of the others as they were fitted last. What the likelihood does not support goes: two
-emitters that it cannot tell apart become one, and those without significant light are dropped.
+emitters of the others as they were fitted last, and a smooth background and the emitters' own
+blurs are free. What the likelihood does not support goes: two emitters that it cannot tell apart
+become one, and those without significant light are dropped.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from torch import Tensor
 from dsacq.data import Localizations
 from dsacq.localize.fitted_frame import FittedFrame, reach_px
 from dsacq.localize.localizer import FrameSource, Roi
+from dsacq.localize.search import THRESHOLD, explained, search
+from dsacq.localize.templates import Templates
 from dsacq.physics.camera import (
     Camera,
     IdealCamera,
@@ -39,7 +42,7 @@ class Refined:
 
     xyz_um (K, 3): from the frame's upper-left corner. electrons (K,), background (K,) per pixel at
     the emitter. sigma_um (K, 3): from the joint Fisher information. significance (K,): electrons
-    over their own standard deviation. start (K,): index of the start that each came from.
+    over their own standard deviation. start (K,): index of the start that each came from, or -1.
     """
 
     xyz_um: Tensor
@@ -61,6 +64,7 @@ def refine(
     iterations: int = _ITERATIONS,
     sweeps: int = _SWEEPS,
     reach: int | None = None,
+    templates: Templates | None = None,
 ) -> Refined:
     """Emitters of the greatest likelihood near the starts.
 
@@ -70,6 +74,9 @@ def refine(
     significance: emitters with less light than this many of its standard deviations are dropped.
     iterations: of Fisher scoring, in each of at most `sweeps` over the groups.
     reach: of images, in pixels, by default `reach_px` of the source.
+    templates: where they are given, emitters that the starts lack are looked for as well, and those
+        that are one for two or at a wrong depth; `start` of the new is -1. Not so where
+        much more than noise is left even then: the PSF is not the microscope's.
     """
     if xyz_um.ndim != 2 or xyz_um.shape[1] != 3 or not bool(xyz_um.isfinite().all()):
         raise ValueError(f"xyz_um of shape {tuple(xyz_um.shape)}: expected (K, 3), finite")
@@ -80,8 +87,14 @@ def refine(
         excess=excess,
         reach=reach_px(source) if reach is None else reach,
     )
-    frame.add(xyz_um.to(frame.electrons) - _centre_um(frame))
+    start = torch.arange(len(xyz_um), device=frame.electrons.device)
+    frame.add(xyz_um.to(frame.electrons) - _centre_um(frame), start)
     frame.settle(significance, iterations, sweeps)
+    if templates is not None:
+        alone = refined(frame)
+        search(frame, templates, THRESHOLD, significance)
+        if not explained(frame):
+            return alone
     return refined(frame)
 
 
@@ -94,7 +107,7 @@ def refined(frame: FittedFrame) -> Refined:
     return Refined(
         xyz_um,
         frame.brightness,
-        surface + frame.level,
+        surface,
         frame.sigma_um,
         frame.significance,
         frame.start,
@@ -114,12 +127,14 @@ def refine_movie(
 ) -> Iterator[Localizations]:
     """Refine tables of one frame each, as a localizer yields them; yields them refined.
 
+    Emitters that the tables lack beside those they hold are found and added; empty ones stay empty.
     roi: the region that was localized; what shines outside it is not known and not looked at.
 
-    Those of probability NaN get the chance that their light is not noise; others keep theirs.
+    The new and those of probability NaN get the chance that their light is not noise; others keep
+    theirs.
     """
     source = psf_source(mask, optics, model, device)
-    reach = reach_px(source)
+    templates = Templates(source, reach_px(source))
     made = response(camera)
     rows, columns = slice(0, frames.shape[0]), slice(0, frames.shape[1])
     if roi is not None:
@@ -139,10 +154,12 @@ def refine_movie(
             source,
             read_variance=read.to(electrons).expand(frames.shape)[rows, columns],
             excess=made.excess,
-            reach=reach,
+            reach=templates.reach,
+            templates=templates,
         )
         fitted = replace(fitted, xyz_um=fitted.xyz_um + corner_um)
-        before = part.table["probability"].to_numpy()[fitted.start.cpu().numpy()]
+        start, before = fitted.start.cpu().numpy(), part.table["probability"].to_numpy()
+        before = np.where(start < 0, np.nan, before[start])
         yield table(fitted, number, camera, probability=before, origin=part.origin)
 
 

@@ -9,18 +9,18 @@ from torch import Tensor
 
 _KNOTS_PX = 48.0  # distance of the spline's knots: wider than the details of a PSF
 _MOST_PARTS = 12  # along an axis, so that large frames stay cheap
-_STIFFNESS = 1e-2  # penalty on second differences, beside the data's weight
+_STIFFNESS = 1e-3  # penalty on second differences, beside the data's weight
 _PASSES = 6
 
 
-def smooth_background(residual: Tensor, variance: Tensor) -> Tensor:
+def smooth_background(residual: Tensor, variance: Tensor, knots_px: float = _KNOTS_PX) -> Tensor:
     """A smooth surface (H, W) through an image, by a robust cubic B-spline.
 
     residual (H, W): the frame less the emitters known so far. variance (H, W) of its noise. Light
     of emitters not known yet lies above the surface, so pixels far above it count for nothing
     (Tukey's weights; the start is a low quantile).
     """
-    rows, columns = _basis(residual.shape[0]), _basis(residual.shape[1])
+    rows, columns = _basis(residual.shape[0], knots_px), _basis(residual.shape[1], knots_px)
     rows, columns = rows.to(residual.device), columns.to(residual.device)
     image, sigma = residual.double(), variance.double().sqrt()
     low = torch.quantile(image[:: 1 + len(image) // 256, :: 1 + image.shape[1] // 256], 0.25)
@@ -58,9 +58,15 @@ def _bending(count: int) -> Tensor:
     return second.mT @ second
 
 
+def smooth_images(shape: tuple[int, int], knots_px: float) -> Tensor:
+    """(B, H, W): the products of splines that make up a surface, each at most 1."""
+    rows, columns = _basis(shape[0], knots_px), _basis(shape[1], knots_px)
+    return (rows.mT[:, None, :, None] * columns.mT[:, None]).flatten(0, 1)
+
+
 @cache
-def _basis(size: int) -> Tensor:
+def _basis(size: int, knots_px: float) -> Tensor:
     """(size, splines) cubic B-splines over the pixels of an axis."""
-    parts = min(_MOST_PARTS, max(1, round(size / _KNOTS_PX)))
+    parts = min(_MOST_PARTS, max(1, round(size / knots_px)))
     knots = np.concatenate([[-0.5] * 3, np.linspace(-0.5, size - 0.5, parts + 1), [size - 0.5] * 3])
     return torch.from_numpy(BSpline.design_matrix(np.arange(size), knots, 3).toarray())

@@ -136,13 +136,20 @@ class PsfSeries:
 
         In `psf` both are sums over samples; this is their transform, exactly.
         """
+        return self.softening_and_slope(rate, blur_px)[0]
+
+    def softening_and_slope(self, rate: Tensor, blur_px: Tensor) -> tuple[Tensor, Tensor]:
+        """As `softening`, and its derivative per px of blur."""
         inside = (torch.arange(self._oversample).to(rate) + 0.5) / self._oversample - 0.5
         left = torch.cos(2 * math.pi * inside[:, None] * rate).mean(0)
         radius = int(4 * float(blur_px.max())) + 1 if len(blur_px) else 0
         tap = torch.arange(-radius, radius + 1).to(rate)
-        kernel = torch.exp(-0.5 * (tap / blur_px.clamp_min(1e-3)[:, None]) ** 2)
+        width = blur_px.clamp_min(1e-3)[:, None]
+        kernel = torch.exp(-0.5 * (tap / width) ** 2)
         kernel = kernel / kernel.sum(1, keepdim=True)
-        return left * (kernel @ torch.cos(2 * math.pi * tap[:, None] * rate))
+        spread = (kernel * tap**2).sum(1, keepdim=True)
+        wave = left * torch.cos(2 * math.pi * tap[:, None] * rate)
+        return kernel @ wave, (kernel * (tap**2 - spread) / width**3) @ wave
 
 
 def taper(distance_px: Tensor, cut_px: float) -> Tensor:

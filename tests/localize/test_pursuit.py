@@ -14,8 +14,9 @@ from dsacq.data import COLUMNS, Localizations
 from dsacq.errors import SettingsError
 from dsacq.files.masks import read_mask
 from dsacq.localize.localizer import Roi
-from dsacq.localize.pursuit import PursuitSettings, Templates, pursue
+from dsacq.localize.pursuit import PursuitSettings, pursue
 from dsacq.localize.refine import psf_source, refine
+from dsacq.localize.templates import Templates
 from dsacq.physics.masks import PhaseMask, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS, Optics
 from dsacq.physics.pupil import PsfModel

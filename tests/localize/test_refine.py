@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from dsacq.data import Localizations
+from dsacq.localize.fitted_frame import reach_px
 from dsacq.localize.groups import grouped
 from dsacq.localize.localizer import Roi
 from dsacq.localize.refine import Refined, psf_source, refine, refine_movie
+from dsacq.localize.templates import Templates
 from dsacq.physics.camera import EmccdCamera, ScmosCamera, expose
 from dsacq.physics.fisher import bounds, crlb, information
 from dsacq.physics.image_series import ImageSource
@@ -18,6 +20,7 @@ from dsacq.physics.masks import PhaseMask, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf_and_gradient
 from dsacq.physics.pupil import PsfModel
+from dsacq.simulation.background import SuperGaussian
 from dsacq.simulation.frames import render_exact
 
 # A third of the mask's samples: nine times as quick, and the image's period still 110 pixels.
@@ -85,10 +88,12 @@ def test_isolated_emitters_reach_the_bound_and_know_it(
         )
         least.append(bound[:, :3])
     error, sigma, limit = torch.cat(errors), torch.cat(sigmas), torch.cat(least)
-    # 180 numbers: the ratio itself is known to 5 %, to 9 % on one axis
-    assert ((error / limit) ** 2).mean().sqrt() < 1.12
+    # 180 numbers: the ratio itself is known to 5 %, to 9 % on one axis. The bound knows the blur
+    # and that the background is level; not to know costs 2 %.
+    assert ((error / limit) ** 2).mean().sqrt() < 1.14
     assert ((error / limit) ** 2).mean(0).sqrt().max() < 1.25
-    assert (sigma / limit - 1).abs().max() < 0.1
+    assert (sigma / limit - 1).abs().max() < 0.15
+    assert (sigma / limit).mean() == pytest.approx(1, abs=0.05)
     assert ((error / sigma).std() - 1).abs() < 0.12
     assert (error.mean(0).abs() < 3 * sigma.mean(0) / len(error) ** 0.5).all()
 
@@ -112,7 +117,9 @@ def test_overlapping_pair_reaches_its_joint_bound(
         fitted = ordered(refine(frame, disturbed(pair, generator), source), 2)
         scores.append((fitted.xyz_um - pair) / limit[:, :3])
         sigmas.append(fitted.sigma_um / limit[:, :3])
-    assert (torch.stack(sigmas) - 1).abs().max() < 0.1
+    # each frame's own blurs make its errors differ
+    assert (torch.stack(sigmas) - 1).abs().max() < 0.2
+    assert torch.stack(sigmas).mean() == pytest.approx(1, abs=0.05)
     # 120 numbers: known to 6 %
     assert 0.85 < (torch.stack(scores) ** 2).mean().sqrt() < 1.15
 
@@ -141,6 +148,66 @@ def test_what_the_likelihood_does_not_support_goes(
     assert len(fitted.xyz_um) == 2
     distance = torch.cdist(fitted.xyz_um, truth).amin(0)
     assert distance.max() < 0.05
+
+
+def test_blurs_and_a_bright_nucleus_do_not_disturb(
+    source: ImageSource, generator: torch.Generator
+) -> None:
+    truth = torch.tensor([[3.6, 5.0, 3.0], [5.5, 4.0, 5.0]])
+    shape, light, frame = (80, 80), torch.full((2,), 30_000.0), torch.zeros(2, dtype=torch.long)
+    blur_px = torch.tensor([0.75, 1.25])
+    mean = render_exact(
+        source.phase_rad, OPTICS, shape, MODEL, frame, truth, light, 1, blur_px=blur_px
+    )[0]
+    nucleus = SuperGaussian().sample(10, shape, generator)
+    scores = []
+    for background in nucleus:
+        data = torch.poisson(mean + background, generator=generator)
+        fitted = ordered(refine(data, disturbed(truth, generator), source), 2)
+        scores.append((fitted.xyz_um - truth) / fitted.sigma_um)
+    # 60 numbers: known to 9 %
+    assert (torch.stack(scores) ** 2).mean().sqrt() < 1.3
+
+
+def test_an_emitter_that_is_two_is_split_only_with_templates(
+    source: ImageSource, generator: torch.Generator
+) -> None:
+    truth = torch.tensor([[4.3, 4.4, 3.6], [4.45, 4.5, 3.8]])
+    frame = torch.poisson(
+        expected(source, truth, (80, 80), 30_000.0) + BACKGROUND, generator=generator
+    )
+    middle = truth.mean(0, keepdim=True)
+    assert len(refine(frame, middle, source).xyz_um) == 1
+    templates = Templates(source, reach_px(source))
+    fitted = refine(frame, middle, source, reach=templates.reach, templates=templates)
+    assert sorted(fitted.start.tolist()) == [-1, 0]
+    assert torch.cdist(fitted.xyz_um, truth).amin(0).max() < 0.05
+
+
+def test_a_single_emitter_is_not_split(source: ImageSource, generator: torch.Generator) -> None:
+    truth = torch.tensor([[4.3, 4.4, 3.6]])
+    templates = Templates(source, reach_px(source))
+    for _ in range(4):
+        frame = torch.poisson(
+            expected(source, truth, (80, 80), 30_000.0) + BACKGROUND, generator=generator
+        )
+        start = disturbed(truth, generator)
+        fitted = refine(frame, start, source, reach=templates.reach, templates=templates)
+        assert fitted.start.tolist() == [0]
+
+
+def test_wrong_depths_are_mended_and_what_is_missing_is_added(
+    source: ImageSource, generator: torch.Generator
+) -> None:
+    truth = torch.tensor([[3.6, 4.4, 2.6], [5.0, 4.2, 4.9], [4.4, 5.6, 3.8]])
+    frame = torch.poisson(
+        expected(source, truth, (90, 90), 30_000.0) + BACKGROUND, generator=generator
+    )
+    templates = Templates(source, reach_px(source))
+    start = truth[:2] + torch.tensor([0.0, 0.0, 1.2])
+    fitted = refine(frame, start, source, reach=templates.reach, templates=templates)
+    assert len(fitted.xyz_um) == 3
+    assert torch.cdist(fitted.xyz_um, truth).amin(0).max() < 0.04
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-3, 50.0])

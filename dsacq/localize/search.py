@@ -1,0 +1,64 @@
+"""Emitters that a fitted frame still lacks, found where what is left looks like one."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dsacq.localize.fitted_frame import FittedFrame
+from dsacq.localize.rivals import reconsider
+from dsacq.localize.templates import Templates
+
+THRESHOLD = 12.0  # signal to noise of an emitter's light
+# Residuals tell of emitters only where the PSF is the microscope's: see `dispersion`.
+_EXPLAINED = 1.5
+_PASSES, _ROUNDS = 40, 6
+# In each pass only scores above this part of the highest: fainter ones may be what is left of
+# emitters that brighter neighbours still disturb.
+_BRIGHTEST_FIRST = 0.6
+_REFITS = 3  # steps of Fisher scoring for all emitters in each pass
+
+
+def search(frame: FittedFrame, templates: Templates, threshold: float, significance: float) -> None:
+    """Add emitters until nothing above the threshold is left, and fit them all.
+
+    Where they leave more than noise, other explanations are tried (see `reconsider`). Emitters with
+    less light than `significance` times its own error are dropped.
+    """
+    changed_um = None
+    for _ in range(_ROUNDS):
+        _add(frame, templates, threshold, significance)
+        frame.settle(significance, 10, 4)
+        if not explained(frame):
+            break
+        changed_um = reconsider(frame, templates, changed_um)
+        if not len(changed_um):
+            break
+        frame.sweep(_REFITS)
+        frame.update_surface()
+
+
+def explained(frame: FittedFrame) -> bool:
+    """Whether a frame's emitters leave so little that the rest may tell of others."""
+    return frame.dispersion < _EXPLAINED
+
+
+def _add(frame: FittedFrame, templates: Templates, threshold: float, significance: float) -> None:
+    for _ in range(_PASSES):
+        score, depth_um = templates.score(frame.electrons - frame.expected, frame.variance)
+        least = max(threshold, _BRIGHTEST_FIRST * float(score.max()))
+        row, column = _maxima(score, least, templates.reach)
+        if not len(row):
+            break
+        size = score.new_tensor([frame.shape[1], frame.shape[0]])
+        place = torch.stack((column, row), 1) + 0.5 - size / 2
+        frame.add(torch.cat((place * frame.pixel_um, depth_um[row, column, None]), 1))
+        frame.sweep(_REFITS)
+        frame.update_surface()
+        frame.prune(significance / 2)
+
+
+def _maxima(score: Tensor, threshold: float, apart: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the largest values within `apart` pixels, above the threshold."""
+    highest = functional.max_pool2d(score[None], 2 * apart + 1, 1, apart)[0]
+    row, column = ((score == highest) & (score > threshold)).nonzero(as_tuple=True)
+    return row, column
