@@ -1,6 +1,7 @@
 """The command line: `dsacq COMMAND ...`."""
 
 import logging
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -10,8 +11,20 @@ from platformdirs import user_log_path
 
 from dsacq.errors import UserError
 from dsacq.version import software
-from ui.commands import localizing, masks, models, simulating, tables, training
+from ui.commands import (
+    benchmarking,
+    estimating,
+    exporting,
+    localizing,
+    masks,
+    models,
+    simulating,
+    tables,
+    training,
+)
 from ui.console import say
+
+_STOPPED = 130  # exit code
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,10 +38,13 @@ app.command("overlay")(localizing.overlay)
 app.command("evaluate")(tables.evaluate)
 app.command("convert")(tables.convert)
 app.command("simulate")(simulating.simulate)
+app.command("estimate")(estimating.estimate)
 app.command("train")(training.train)
 app.command("masks")(masks.masks)
 app.command("models")(models.models)
 app.command("import-deepstorm3d")(models.import_deepstorm3d)
+app.command("export-onnx")(exporting.export_onnx)
+app.add_typer(benchmarking.app, name="benchmark")
 
 
 @app.callback(invoke_without_command=True)
@@ -43,6 +59,8 @@ def _about(
 
 def main() -> None:
     """Run a command. A mistake of the user ends in one sentence and exit code 1."""
+    # A scheduler's or a system's request to end is obeyed as Ctrl+C is: what was done is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         app()
@@ -50,9 +68,10 @@ def main() -> None:
         say(f"Error: {error}")
     except MemoryError:
         say("Error: not enough memory; use a smaller --tile or a --roi.")
-    except KeyboardInterrupt:
-        say("Stopped.")
-        sys.exit(130)
+    except SystemExit as stop:  # so typer ends on Ctrl+C, too
+        if stop.code == _STOPPED:
+            say("Stopped.")
+        raise
     except Exception as error:
         say(
             f"Error: dsacq itself failed ({type(error).__name__}: {error}). Please report it with "

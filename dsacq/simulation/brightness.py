@@ -25,10 +25,9 @@ class Fixed:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Uniform:
-    """Uniform from low to high."""
+class _Between:
+    """Between low and high."""
 
-    kind: Literal["uniform"] = "uniform"
     low: Positive
     high: Positive
 
@@ -36,10 +35,29 @@ class Uniform:
         if self.low > self.high:
             raise ValueError(f"low={self.low}: expected no more than high={self.high}")
 
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Uniform(_Between):
+    """Uniform from low to high."""
+
+    kind: Literal["uniform"] = "uniform"
+
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """(count,) photons."""
         part = torch.rand(count, generator=generator, device=generator.device)
         return self.low + (self.high - self.low) * part
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class LogUniform(_Between):
+    """As many from each factor of two between low and high: for training over a wide range."""
+
+    kind: Literal["log_uniform"] = "log_uniform"
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) photons."""
+        part = torch.rand(count, generator=generator, device=generator.device)
+        return self.low * (self.high / self.low) ** part
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -83,24 +101,6 @@ class Lognormal:
         """(count,) photons."""
         normal = torch.randn(count, generator=generator, device=generator.device)
         return self.median * (self.sigma * normal).exp()
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class LogUniform:
-    """As many from each factor of two between low and high: for training over a wide range."""
-
-    kind: Literal["log_uniform"] = "log_uniform"
-    low: Positive
-    high: Positive
-
-    def __post_init__(self) -> None:
-        if self.low > self.high:
-            raise ValueError(f"low={self.low}: expected no more than high={self.high}")
-
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count,) photons."""
-        part = torch.rand(count, generator=generator, device=generator.device)
-        return self.low * (self.high / self.low) ** part
 
 
 Brightness = Annotated[

@@ -96,7 +96,7 @@ def localize(
     from dsacq.localize.refine import refine_movie
     from dsacq.physics.camera import IdealCamera
 
-    settings = LocalizeSettings(threshold=threshold, roi=_roi(roi), tile_px=tile)
+    settings = LocalizeSettings(threshold=threshold, roi=chosen_roi(roi), tile_px=tile)
     format_of(output)  # an impossible name is told before the work, not after
     network = None if model is None else _model(model)
     if method is Method.network and network is None:
@@ -104,7 +104,7 @@ def localize(
     setup = _setup(network, mask, optics, fitting=refine or method is Method.pursuit)
     where = chosen_device(device)
     with open_movie(movie) as opened:
-        _check_optics(opened, optics, setup.optics)
+        check_optics(opened, optics, setup.optics)
         indices = frame_range(frames, len(opened))
         if method is Method.pursuit:
             wanted = PursuitSettings(roi=settings.roi)
@@ -236,7 +236,7 @@ def overlay(
     typer.echo(f"median correlation {median:.4f}")
 
 
-def _roi(text: str | None) -> "Roi | None":
+def chosen_roi(text: str | None) -> "Roi | None":
     from dsacq.localize.localizer import Roi
 
     if text is None:
@@ -293,7 +293,7 @@ def _setup(
     return _Setup(own, told.optics, told.psf, camera)
 
 
-def _check_optics(movie: "Movie", optics: Path | None, used: "Optics") -> None:
+def check_optics(movie: "Movie", optics: Path | None, used: "Optics") -> None:
     """Refuses other optics by name; a movie whose file states another pixel is warned about.
 
     The optics of the movie are those of the file given, or those that a movie of ours carries.

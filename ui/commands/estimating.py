@@ -1,0 +1,155 @@
+"""dsacq estimate."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dsacq.errors import FileError
+from ui.commands.localizing import Frames, MovieFile, check_optics, chosen_roi
+from ui.console import Device, DeviceName, Json, frame_range, print_json, say, tracked
+
+if TYPE_CHECKING:
+    from dsacq.training.estimate import Estimate
+
+
+def estimate(
+    movie: MovieFile,
+    mask: Annotated[Path, typer.Option(help="Phase mask of the movie.")],
+    optics: Annotated[
+        Path, typer.Option(help="Optics file of the movie; give its [camera] and [psf] too.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Training config to write (.toml).")
+    ],
+    frames: Frames = None,
+    roi: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,W,H", help="Only this rectangle: corner column, row, width, height."
+        ),
+    ] = None,
+    device: Device = DeviceName.auto,
+    as_json: Json = False,
+) -> None:
+    """Measure priors for a training on your own frames: light, density, background, gain.
+
+    Looks at up to eight frames or parts of frames, and draws a picture beside the config.
+
+    Example: `dsacq estimate movie.tif --mask mask.tif --optics optics.toml -o priors.toml`
+    """
+    from dsacq.device import chosen_device
+    from dsacq.files.masks import read_mask
+    from dsacq.files.movies import open_movie
+    from dsacq.physics.camera import IdealCamera
+    from dsacq.physics.optics_file import read_optics
+    from dsacq.simulation.settings import MaskChoice
+    from dsacq.training.chosen_priors import chosen_priors, comments, remarks
+    from dsacq.training.config_file import relative_file, write_training
+    from dsacq.training.estimate import estimated
+    from dsacq.training.estimate_picture import estimate_picture
+    from dsacq.training.examine import Microscope, consecutive_pairs, examinations, examine
+    from dsacq.training.photon_transfer import photon_transfer
+    from dsacq.training.settings import TrainingSettings
+
+    _check_output(output, (movie, mask, optics))
+    told, wanted, where = read_optics(optics), chosen_roi(roi), chosen_device(device)
+    own = read_mask(mask, optics=told.optics)
+    camera = told.camera or IdealCamera()
+    microscope = Microscope(own, told.optics, told.psf, camera)
+    with open_movie(movie) as opened:
+        check_optics(opened, optics, told.optics)
+        indices = frame_range(frames, len(opened))
+        chosen = examinations(indices, opened.shape, wanted)
+        examined = []
+        with tracked(len(chosen), "examining") as advance:
+            for part in examine(opened, chosen, microscope, where):
+                examined.append(part)
+                advance()
+        region = ... if wanted is None else wanted.slices(opened.shape)
+        transfer = photon_transfer(
+            (
+                (opened.frame(first)[region], opened.frame(second)[region])
+                for first, second in consecutive_pairs(indices)
+            ),
+            camera,
+        )
+    found = estimated(examined, transfer, microscope)
+    settings = TrainingSettings(
+        optics=told.optics,
+        mask=MaskChoice(file=relative_file(mask, output.parent)),
+        psf=told.psf,
+        camera=camera,
+        priors=chosen_priors(found),
+    )
+    heading = (
+        f"Priors measured on {movie.name} by dsacq estimate.\n\n"
+        f"  dsacq train {output.name} -o {output.stem}.safetensors"
+    )
+    picture = output.with_suffix(".png")
+    write_training(settings, output, comments(found), heading)
+    estimate_picture(examined, found, settings, own, movie.name, picture)
+    said = remarks(found, told.camera)
+    if as_json:
+        print_json(
+            _plain(found)
+            | {
+                "priors": asdict(settings.priors),
+                "remarks": said,
+                "config": output,
+                "picture": picture,
+            }
+        )
+    else:
+        typer.echo(_summary(found, len(chosen)))
+        for remark in said:
+            say(f"Remark: {remark}")
+        say(f"Config written to {output}, picture to {picture}.")
+
+
+def _check_output(output: Path, given: tuple[Path, ...]) -> None:
+    if output.suffix.lower() == ".png":
+        raise FileError(f"{output}: the picture gets that name; let the config's end in .toml.")
+    if not output.parent.is_dir():
+        raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
+    if output.resolve() in {path.resolve() for path in given}:
+        raise FileError(f"{output}: is read by this command; write the config to another file.")
+
+
+def _plain(found: "Estimate") -> dict[str, Any]:
+    return {
+        "frames": found.frames,
+        "emitters": found.emitters,
+        "background": asdict(found.background),
+        "photons": None if found.photons is None else asdict(found.photons),
+        "visible_photons": found.visible_photons,
+        "density_per_um2": found.density_per_um2,
+        "density_high_per_um2": found.density_high_per_um2,
+        "gain_adu_per_electron": found.transfer.adu_per_electron,
+        "noise": found.noise,
+    }
+
+
+def _summary(found: "Estimate", parts: int) -> str:
+    from dsacq.training.chosen_priors import counted, rounded
+
+    level, photons = found.background, found.photons
+    gain = found.transfer.adu_per_electron
+    lines = [
+        f"examined    {counted(parts, 'part')} of {counted(found.frames, 'frame')}; "
+        f"{counted(found.emitters, 'emitter')} found",
+        f"background  {level.median:.3g} photons per pixel, {level.low:.3g} to {level.high:.3g}; "
+        f"roughness {level.roughness:.2g}",
+        f"density     {found.density_per_um2:.2g} per um^2, in dense places "
+        f"{found.density_high_per_um2:.2g}",
+        f"visible     from about {rounded(found.visible_photons):g} photons",
+    ]
+    if photons is not None:
+        lines.append(
+            f"photons     median {rounded(photons.median):g}, 90 % from "
+            f"{rounded(photons.low):g} to {rounded(photons.high):g}"
+        )
+    if gain is not None:
+        lines.append(f"camera      {gain:.3g} ADU per electron measured")
+    return "\n".join(lines)
