@@ -121,20 +121,23 @@ def refine_movie(
     optics: Optics,
     model: PsfModel,
     *,
+    thorough: bool = False,
     roi: Roi | None = None,
     camera: Camera = IdealCamera(),  # noqa: B008 - frozen
     device: torch.device | str = "cpu",
 ) -> Iterator[Localizations]:
     """Refine tables of one frame each, as a localizer yields them; yields them refined.
 
-    Emitters that the tables lack beside those they hold are found and added; empty ones stay empty.
+    thorough: emitters that a table lacks beside those it holds are looked for as well, and those
+        that stand for two or are at a wrong depth; crowded frames then take many times as long.
     roi: the region that was localized; what shines outside it is not known and not looked at.
 
     The new and those of probability NaN get the chance that their light is not noise; others keep
     theirs.
     """
     source = psf_source(mask, optics, model, device)
-    templates = Templates(source, reach_px(source))
+    reach = reach_px(source)
+    templates = Templates(source, reach) if thorough else None
     made = response(camera)
     rows, columns = slice(0, frames.shape[0]), slice(0, frames.shape[1])
     if roi is not None:
@@ -154,7 +157,7 @@ def refine_movie(
             source,
             read_variance=read.to(electrons).expand(frames.shape)[rows, columns],
             excess=made.excess,
-            reach=templates.reach,
+            reach=reach,
             templates=templates,
         )
         fitted = replace(fitted, xyz_um=fitted.xyz_um + corner_um)

@@ -199,7 +199,7 @@ def test_models_are_listed_and_found_by_name(dsacq: Run, model: Path, movie: Pat
     listed = dsacq("models", model.parent)
     assert "random" in listed.out
     assert "wavelength" not in listed.err
-    assert "No models" in dsacq("models").out
+    assert "bench-nano" in dsacq("models").out
     home = dsacq("models").out.split(" in ")[1].split(". ")[0]
     Path(home).mkdir(parents=True)
     model.rename(Path(home) / "mine.safetensors")

@@ -58,6 +58,13 @@ def localize(
         bool,
         typer.Option("--refine", help="Fit what the network found: precision, photons, errors."),
     ] = False,
+    thorough: Annotated[
+        bool,
+        typer.Option(
+            "--thorough",
+            help="Refine, and look for what the network missed, merged or misplaced: slow.",
+        ),
+    ] = False,
     mask: Annotated[
         Path | None, typer.Option(help="Phase mask, for pursuit without a model.")
     ] = None,
@@ -99,6 +106,7 @@ def localize(
     settings = LocalizeSettings(threshold=threshold, roi=chosen_roi(roi), tile_px=tile)
     format_of(output)  # an impossible name is told before the work, not after
     network = None if model is None else _model(model)
+    refine = refine or thorough
     if method is Method.network and network is None:
         raise SettingsError("give a --model, or find emitters without one by --method pursuit.")
     setup = _setup(network, mask, optics, fitting=refine or method is Method.pursuit)
@@ -130,6 +138,7 @@ def localize(
                     setup.mask,
                     setup.optics,
                     setup.psf,
+                    thorough=thorough,
                     roi=settings.roi,
                     camera=setup.camera or IdealCamera(),
                     device=where,
