@@ -27,7 +27,7 @@ from dsacq.training.settings import TrainingSettings
 from dsacq.training.validation import Measured, Validation
 from dsacq.version import software
 
-_WARM_UP = 300  # steps
+_WARM_UP = 300  # steps, at most a twentieth of all
 _WEIGHT_DECAY = 0.01
 _LARGEST_GRADIENT = 1.0
 _AVERAGED = 0.999  # share of the past in the averaged weights
@@ -186,7 +186,7 @@ class Training:
 
     def _learning_rate(self) -> float:
         schedule = self.settings.training
-        rising = min(1.0, (self.step + 1) / min(_WARM_UP, schedule.steps))
+        rising = min(1.0, (self.step + 1) / min(_WARM_UP, 1 + schedule.steps // 20))
         falling = (1 + math.cos(math.pi * self.step / schedule.steps)) / 2
         return float(schedule.learning_rate * rising * falling / 2**self._restarts)
 

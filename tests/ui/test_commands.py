@@ -9,6 +9,7 @@ import tifffile
 from running import Run
 
 from dsacq.networks.model_file import Model, save_model
+from ui.commands.models import model_folder
 
 CONFIG = """
 [optics]
@@ -200,9 +201,8 @@ def test_models_are_listed_and_found_by_name(dsacq: Run, model: Path, movie: Pat
     assert "random" in listed.out
     assert "wavelength" not in listed.err
     assert "bench-nano" in dsacq("models").out
-    home = dsacq("models").out.split(" in ")[1].split(". ")[0]
-    Path(home).mkdir(parents=True)
-    model.rename(Path(home) / "mine.safetensors")
+    model_folder().mkdir(parents=True)
+    model.rename(model_folder() / "mine.safetensors")
     assert dsacq("models", "--json").json["models"][0]["name"] == "random"  # type: ignore[index]
     found = dsacq("localize", movie, "--model", "mine", "-o", "l.csv", "--threshold", 150)
     assert found.code == 0
