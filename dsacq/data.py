@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from dsacq.errors import SettingsError
+
 POSITION = ("x_um", "y_um", "z_um")
 COLUMNS = (
     "frame",
@@ -84,3 +86,31 @@ class Localizations:
     def positions_um(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(rows, 3) x, y, z."""
         return self.table[list(POSITION)].to_numpy(dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A rectangle of camera pixels, named as Fiji does: corner and size."""
+
+    column: int
+    row: int
+    width: int
+    height: int
+
+    def slices(self, shape: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns. Raises SettingsError when it is not inside a frame of `shape`."""
+        rows, columns = shape
+        if (
+            min(self.column, self.row) < 0
+            or min(self.width, self.height) < 1
+            or self.column + self.width > columns
+            or self.row + self.height > rows
+        ):
+            raise SettingsError(
+                f"roi {self.column},{self.row},{self.width},{self.height} does not lie inside the "
+                f"frames, which are {columns} wide and {rows} high."
+            )
+        return (
+            slice(self.row, self.row + self.height),
+            slice(self.column, self.column + self.width),
+        )

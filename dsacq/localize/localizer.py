@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dsacq.data import Localizations
+from dsacq.data import Localizations, Roi
 from dsacq.errors import FileError, SettingsError
 from dsacq.localize import mixture, voxel
 from dsacq.localize.detections import Detections
@@ -54,34 +54,6 @@ class FrameStack:
         """Counts (H, W)."""
         counts: NDArray[Any] = self.pixels[index]
         return counts
-
-
-@dataclass(frozen=True)
-class Roi:
-    """A rectangle of camera pixels, named as Fiji does: corner and size."""
-
-    column: int
-    row: int
-    width: int
-    height: int
-
-    def slices(self, shape: tuple[int, int]) -> tuple[slice, slice]:
-        """Rows and columns. Raises SettingsError when it is not inside a frame of `shape`."""
-        rows, columns = shape
-        if (
-            min(self.column, self.row) < 0
-            or min(self.width, self.height) < 1
-            or self.column + self.width > columns
-            or self.row + self.height > rows
-        ):
-            raise SettingsError(
-                f"roi {self.column},{self.row},{self.width},{self.height} does not lie inside the "
-                f"frames, which are {columns} wide and {rows} high."
-            )
-        return (
-            slice(self.row, self.row + self.height),
-            slice(self.column, self.column + self.width),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from dsacq.data import Localizations
+from dsacq.data import Localizations, Roi
 from dsacq.errors import SettingsError
 from dsacq.localize.fitted_frame import FittedFrame, reach_px
-from dsacq.localize.localizer import FrameSource, Roi
+from dsacq.localize.localizer import FrameSource
 from dsacq.localize.refine import psf_source, refined, table
 from dsacq.localize.search import THRESHOLD, search
 from dsacq.localize.templates import Templates

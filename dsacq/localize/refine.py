@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dsacq.data import Localizations
+from dsacq.data import Localizations, Roi
 from dsacq.localize.fitted_frame import FittedFrame, reach_px
-from dsacq.localize.localizer import FrameSource, Roi
+from dsacq.localize.localizer import FrameSource
 from dsacq.localize.search import THRESHOLD, explained, search
 from dsacq.localize.templates import Templates
 from dsacq.physics.camera import (

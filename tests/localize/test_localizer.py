@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dsacq.data import COLUMNS, Localizations
+from dsacq.data import COLUMNS, Localizations, Roi
 from dsacq.errors import FileError, SettingsError
-from dsacq.localize.localizer import LocalizeSettings, Roi, localize, origin
+from dsacq.localize.localizer import LocalizeSettings, localize, origin
 from dsacq.networks.model_file import Model
 
 SETTINGS = LocalizeSettings(threshold=150.0)

@@ -5,16 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from model_samples import model_of
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dsacq.data import Localizations
+from dsacq.data import Localizations, Roi
 from dsacq.errors import SettingsError
-from dsacq.localize.localizer import FrameStack, LocalizeSettings, Roi, localize
+from dsacq.localize.localizer import FrameStack, LocalizeSettings, localize
 from dsacq.localize.mixture import find_peaks
 from dsacq.networks.architectures import MixtureArchitecture
 from dsacq.networks.mixture import ROOT_UNIT, Mixture
-from dsacq.networks.model_file import Calibration, ElectronInput, Model, ModelCard
+from dsacq.networks.model_file import Calibration, Model
 from dsacq.physics.camera import IdealCamera, ScmosCamera
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
@@ -122,20 +123,8 @@ def random_mixture(optics: Optics, frames: int) -> Model:
             parameter += 0.15 * torch.randn(parameter.shape)
         network.head.bias[:4] = 0.0
         network.head.weight[:4] *= 4
-    card = ModelCard(
-        name="random",
-        architecture=architecture,
-        optics=optics,
-        mask_name="flat",
-        mask_pixel_um=24.0,
-        mask_wavelength_um=0.58,
-        mask_origin={},
-        input=ElectronInput(),
-        training={},
-        accuracy={},
-        software="test",
-    )
-    return Model(card, PhaseMask(np.zeros((9, 9), np.float32), 24.0, 0.58, "flat", {}), network)
+    mask = PhaseMask(np.zeros((9, 9), np.float32), 24.0, 0.58, "flat", {})
+    return model_of(network, architecture, mask, optics)
 
 
 def movie(count: int = 3, shape: tuple[int, int] = (150, 133)) -> FrameStack:

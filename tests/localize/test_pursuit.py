@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from dsacq.analysis.metrics import evaluate
-from dsacq.data import COLUMNS, Localizations
+from dsacq.data import COLUMNS, Localizations, Roi
 from dsacq.errors import SettingsError
 from dsacq.files.masks import read_mask
-from dsacq.localize.localizer import Roi
 from dsacq.localize.pursuit import PursuitSettings, pursue
 from dsacq.localize.refine import psf_source, refine
 from dsacq.localize.templates import Templates

@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dsacq.data import Localizations
+from dsacq.data import Localizations, Roi
 from dsacq.localize.fitted_frame import reach_px
 from dsacq.localize.groups import grouped
-from dsacq.localize.localizer import Roi
 from dsacq.localize.refine import Refined, psf_source, refine, refine_movie
 from dsacq.localize.templates import Templates
 from dsacq.physics.camera import EmccdCamera, ScmosCamera, expose

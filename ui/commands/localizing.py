@@ -14,8 +14,8 @@ from dsacq.errors import SettingsError
 from ui.console import Device, DeviceName, Json, frame_range, print_json, say, tracked
 
 if TYPE_CHECKING:
+    from dsacq.data import Roi
     from dsacq.files.movies import Movie
-    from dsacq.localize.localizer import Roi
     from dsacq.networks.model_file import Model
     from dsacq.physics.camera import Camera
     from dsacq.physics.masks import PhaseMask
@@ -246,7 +246,7 @@ def overlay(
 
 
 def chosen_roi(text: str | None) -> "Roi | None":
-    from dsacq.localize.localizer import Roi
+    from dsacq.data import Roi
 
     if text is None:
         return None
