@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from model_samples import model_of
 
 from dsacq.networks.architectures import VoxelArchitecture
-from dsacq.networks.model_file import Model, ModelCard
+from dsacq.networks.model_file import Model
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import STANDARD_OPTICS, InputScaling, Optics
 
@@ -60,17 +61,10 @@ def random_model(telomere_optics: Optics) -> Model:
             if name.endswith("running_mean"):
                 buffer.uniform_(-0.1, 0.1)
         network.output.weight.mul_(6.0)
-    card = ModelCard(
-        name="random",
-        architecture=architecture,
-        optics=telomere_optics,
-        mask_name="flat",
-        mask_pixel_um=24.0,
-        mask_wavelength_um=0.58,
-        mask_origin={},
+    return model_of(
+        network,
+        architecture,
+        PhaseMask(np.zeros((9, 9), np.float32), 24.0, 0.58, "flat", {}),
+        telomere_optics,
         input=InputScaling(normalise="minmax", threshold=40),
-        training={},
-        accuracy={},
-        software="test",
     )
-    return Model(card, PhaseMask(np.zeros((9, 9), np.float32), 24.0, 0.58, "flat", {}), network)

@@ -26,7 +26,7 @@ def search(frame: FittedFrame, templates: Templates, threshold: float, significa
     """
     changed_um = None
     for _ in range(_ROUNDS):
-        _add(frame, templates, threshold, significance)
+        add_missing(frame, templates, threshold, significance)
         frame.settle(significance, 10, 4)
         if not explained(frame):
             break
@@ -37,12 +37,14 @@ def search(frame: FittedFrame, templates: Templates, threshold: float, significa
         frame.update_surface()
 
 
-def explained(frame: FittedFrame) -> bool:
-    """Whether a frame's emitters leave so little that the rest may tell of others."""
-    return frame.dispersion < _EXPLAINED
+def add_missing(
+    frame: FittedFrame, templates: Templates, threshold: float, significance: float
+) -> None:
+    """Matching pursuit in its plainest form: add emitters until none is above the threshold.
 
-
-def _add(frame: FittedFrame, templates: Templates, threshold: float, significance: float) -> None:
+    All are fitted a little in each pass; those with less light than half of `significance` times
+    its own error are dropped on the way.
+    """
     for _ in range(_PASSES):
         score, depth_um = templates.score(frame.electrons - frame.expected, frame.variance)
         least = max(threshold, _BRIGHTEST_FIRST * float(score.max()))
@@ -55,6 +57,11 @@ def _add(frame: FittedFrame, templates: Templates, threshold: float, significanc
         frame.sweep(_REFITS)
         frame.update_surface()
         frame.prune(significance / 2)
+
+
+def explained(frame: FittedFrame) -> bool:
+    """Whether a frame's emitters leave so little that the rest may tell of others."""
+    return frame.dispersion < _EXPLAINED
 
 
 def _maxima(score: Tensor, threshold: float, apart: int) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import pad
 
+from dsacq.data import Roi
 from dsacq.errors import FileError
 from dsacq.localize.fitted_frame import FittedFrame, reach_px
-from dsacq.localize.localizer import FrameSource, Roi
+from dsacq.localize.localizer import FrameSource
 from dsacq.localize.refine import psf_source, refined
+from dsacq.localize.search import add_missing
 from dsacq.localize.smooth import smooth_background
 from dsacq.localize.templates import Templates
 from dsacq.physics.camera import (
@@ -38,8 +40,6 @@ from dsacq.training.photon_transfer import PAIRS, noise_variance
 EXAMINED = 8  # frames, or parts of large ones
 _LARGEST_PX = 256  # of a part along an axis
 _THRESHOLD = 9.0  # signal to noise of the emitters found
-_PASSES, _REFITS = 40, 3
-_BRIGHTEST_FIRST = 0.6  # of the highest score: fainter ones may be left over from those
 _SURELY = 1.3  # times that: blur and neighbours take their share of the signal
 _MODEL_ERROR = 0.2  # of the light, where PSF and data may differ
 Region = tuple[slice, slice]
@@ -135,7 +135,9 @@ def examine(
             excess=made.excess,
             reach=reach,
         )
-        _search(frame, templates)
+        # Without a look at other explanations: quick, and good enough for counts and photons.
+        add_missing(frame, templates, _THRESHOLD, _THRESHOLD)
+        frame.settle(_THRESHOLD, 10, 2)
         found = refined(frame)
         places_px = found.xyz_um[:, [1, 0]].double().cpu().numpy() / microscope.optics.pixel_um
         inside = ((places_px >= 0) & (places_px < electrons.shape)).all(1)
@@ -174,25 +176,6 @@ def visible_photons(microscope: Microscope, variance: float, reach: int) -> floa
         certainty.append(float((electrons / error[:, 3]).median()))
     least = np.interp(_SURELY * _THRESHOLD, certainty, trials.numpy())
     return float(least) / made.quantum_efficiency
-
-
-def _search(frame: FittedFrame, templates: Templates) -> None:
-    """Matching pursuit in its plainest form: quick, and good enough for counts and photons."""
-    for _ in range(_PASSES):
-        score, depth_um = templates.score(frame.electrons - frame.expected, frame.variance)
-        least = max(_THRESHOLD, _BRIGHTEST_FIRST * float(score.max()))
-        side = 2 * templates.reach + 1
-        highest = max_pool2d(score[None], side, 1, templates.reach)[0]
-        row, column = ((score == highest) & (score > least)).nonzero(as_tuple=True)
-        if not len(row):
-            break
-        size = score.new_tensor([frame.shape[1], frame.shape[0]])
-        place = (torch.stack((column, row), 1) + 0.5 - size / 2) * frame.pixel_um
-        frame.add(torch.cat((place, depth_um[row, column, None]), 1))
-        frame.sweep(_REFITS)
-        frame.update_surface()
-        frame.prune(_THRESHOLD / 2)
-    frame.settle(_THRESHOLD, 10, 2)
 
 
 def _shot(electrons: Tensor, excess: bool) -> Tensor:

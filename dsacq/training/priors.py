@@ -68,12 +68,12 @@ class _Emitters(NamedTuple):
 
 
 class Sampler:
-    """Draws batches for one mask and one set of priors."""
+    """Draws batches for one mask and one set of priors, on `device`."""
 
     def __init__(
         self, settings: TrainingSettings, mask: PhaseMask, device: torch.device | str = "cpu"
     ) -> None:
-        self._settings, self._mask, self._device = settings, mask, torch.device(device)
+        self._settings, self._mask, self.device = settings, mask, torch.device(device)
         self._renderers: dict[int, FrameRenderer] = {}
         self._unaberrated: dict[tuple[int, int], FrameRenderer] = {}
 
@@ -96,16 +96,16 @@ class Sampler:
     ) -> Batch:
         """A batch of one density through the mask as it is, the same each time: to measure on."""
         draw = self._generator(self._settings.training.seed ^ _FIXED, number, 0)
-        density = torch.full((size,), density_per_um2, device=self._device)
+        density = torch.full((size,), density_per_um2, device=self.device)
         return self._drawn(size, shape, self._exact(shape), draw, self._settings.camera, density)
 
     def isolated_batch(self, xyz_um: Tensor, photons: float, shape: tuple[int, int]) -> Batch:
         """Frames of one emitter each, at rest, at xyz_um (B, 3) from the upper-left corner."""
         draw = self._generator(self._settings.training.seed ^ _FIXED, 0, 1)
         size, frames = len(xyz_um), self.frames
-        every = torch.ones(size, frames, device=self._device)
+        every = torch.ones(size, frames, device=self.device)
         emitters = _Emitters(
-            torch.arange(size, device=self._device),
+            torch.arange(size, device=self.device),
             xyz_um[:, None].expand(-1, frames, -1),
             photons * every[:, 0],
             every,
@@ -126,7 +126,7 @@ class Sampler:
 
     def _generator(self, seed: int, step: int, part: int) -> torch.Generator:
         mixed = np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)
-        return torch.Generator(self._device).manual_seed(int(mixed[0] >> 1))
+        return torch.Generator(self.device).manual_seed(int(mixed[0] >> 1))
 
     def _renderer(self, number: int) -> FrameRenderer:
         """Behind the mask with the random wavefront error and focus of this number."""
@@ -142,7 +142,7 @@ class Sampler:
 
     def _rendering(self, mask: PhaseMask, optics: Optics, shape: tuple[int, int]) -> FrameRenderer:
         return FrameRenderer(
-            torch.tensor(mask.phase_rad, device=self._device),
+            torch.tensor(mask.phase_rad, device=self.device),
             optics,
             shape,
             self._settings.psf,
@@ -161,10 +161,10 @@ class Sampler:
         camera = self._settings.camera
         if not isinstance(camera, ScmosCamera) or np.ndim(camera.read_variance_adu2):
             return camera
-        level = 0.5 + 1.5 * torch.rand(1, generator=draw, device=self._device)
-        usual = torch.full(shape, 4.0, device=self._device)
+        level = 0.5 + 1.5 * torch.rand(1, generator=draw, device=self.device)
+        usual = torch.full(shape, 4.0, device=self.device)
         usual = torch._standard_gamma(usual, generator=draw) / 4
-        noisy = torch.rand(shape, generator=draw, device=self._device) < _NOISY
+        noisy = torch.rand(shape, generator=draw, device=self.device) < _NOISY
         factor = level * torch.where(noisy, _NOISY_FACTOR, usual)
         return replace(
             camera,
@@ -180,7 +180,7 @@ class Sampler:
         camera: Camera,
         density: Tensor | None = None,
     ) -> Batch:
-        settings, priors, device = self._settings, self._settings.priors, self._device
+        settings, priors, device = self._settings, self._settings.priors, self.device
         area = self._area(shape)
         if density is None:
             density = self._densities(size, draw)
@@ -210,7 +210,7 @@ class Sampler:
         optics, frames = self._settings.optics, self.frames
         image, places, photons, shares, blur = emitters
         shown = shares > 0
-        frame = image[:, None] * frames + torch.arange(frames, device=self._device)
+        frame = image[:, None] * frames + torch.arange(frames, device=self.device)
         light = renderer.render(
             frame[shown],
             places[shown],
@@ -227,7 +227,7 @@ class Sampler:
         wanted &= (here[:, 2] >= optics.z_range_um[0]) & (here[:, 2] <= optics.z_range_um[1])
         wanted &= shares[:, middle] > _LEAST_SHARE
         read = torch.as_tensor(
-            read_variance_electrons(camera), dtype=light.dtype, device=self._device
+            read_variance_electrons(camera), dtype=light.dtype, device=self.device
         )
         return Batch(
             counts,
@@ -252,7 +252,7 @@ class Sampler:
 
     def _densities(self, size: int, draw: torch.Generator) -> Tensor:
         priors = self._settings.priors
-        part = torch.rand(size, 2, generator=draw, device=self._device)
+        part = torch.rand(size, 2, generator=draw, device=self.device)
         density = priors.density_per_um2 * _LEAST_DENSITY ** part[:, 0]
         return torch.where(part[:, 1] < priors.empty_fraction, 0, density)
 

@@ -100,8 +100,7 @@ def _isolated(
     from_centre = torch.cat((offset_um, z_um[:, None]), 1)
     middle = torch.tensor([shape[1] / 2, shape[0] / 2, 0]) * optics.pixel_um
     photons = typical_photons(settings.priors.photons)
-    device = next(iter(sampler.fixed_batch(0, 1, shape, 0.0).counts)).device
-    batch = sampler.isolated_batch((from_centre + middle).to(device), photons, shape)
+    batch = sampler.isolated_batch((from_centre + middle).to(sampler.device), photons, shape)
     made = response(settings.camera)
     bound = crlb(
         torch.tensor(mask.phase_rad, dtype=torch.float64),

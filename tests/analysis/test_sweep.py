@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import rcParams
+from model_samples import tiny_mixture
 from PIL import Image
 
 from dsacq.analysis.metrics import evaluate
@@ -26,8 +27,7 @@ from dsacq.analysis.sweep import (
 from dsacq.analysis.sweep_picture import sweep_picture
 from dsacq.data import Localizations
 from dsacq.errors import FileError, SettingsError
-from dsacq.networks.architectures import MixtureArchitecture
-from dsacq.networks.model_file import ElectronInput, Model, ModelCard
+from dsacq.networks.model_file import Model
 from dsacq.physics.camera import ScmosCamera, read_variance_electrons
 from dsacq.physics.fisher import crlb
 from dsacq.physics.masks import PhaseMask, astigmatism, tetrapod
@@ -65,31 +65,7 @@ def mask() -> PhaseMask:
 def model(settings: SimulationSettings, mask: PhaseMask) -> Model:
     """A small network of random weights."""
     torch.manual_seed(0)
-    architecture = MixtureArchitecture(
-        fine_channels=8,
-        fine_blocks=(1, 1),
-        coarse_channels=8,
-        dilations=(1,),
-        z_range_um=OPTICS.z_range_um,
-        input_offset=20.0,
-        input_scale=5.0,
-    )
-    card = ModelCard(
-        name="tiny",
-        architecture=architecture,
-        optics=OPTICS,
-        psf=settings.psf,
-        mask_name=mask.name,
-        mask_pixel_um=mask.pixel_um,
-        mask_wavelength_um=mask.wavelength_um,
-        mask_origin={},
-        input=ElectronInput(),
-        camera=settings.camera,
-        training={},
-        accuracy={},
-        software="test",
-    )
-    return Model(card, mask, architecture.build())
+    return tiny_mixture(mask, OPTICS, psf=settings.psf, camera=settings.camera)
 
 
 def blurred_truth(scene: Scene) -> Iterator[Localizations]:

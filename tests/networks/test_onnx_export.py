@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model_samples import model_of
 from torch import nn
 
 from dsacq.config import validated
 from dsacq.errors import SettingsError
 from dsacq.networks.architectures import Architecture, MixtureArchitecture, VoxelArchitecture
-from dsacq.networks.model_file import ElectronInput, Model, ModelCard, save_model
+from dsacq.networks.model_file import Model, ModelCard, save_model
 from dsacq.networks.onnx_export import export_onnx
 from dsacq.physics.masks import flat
-from dsacq.physics.optics import STANDARD_OPTICS, InputScaling
+from dsacq.physics.optics import STANDARD_OPTICS
 from ui.cli import main
 
 MIXTURE = MixtureArchitecture(
@@ -31,39 +32,23 @@ MIXTURE = MixtureArchitecture(
 VOXEL = VoxelArchitecture(depth=3, dilations=(1, 2))
 
 
-def model_of(architecture: Architecture) -> Model:
+def random_model_of(architecture: Architecture) -> Model:
     """With random weights, in all layers."""
     torch.manual_seed(1)
-    mask = flat(STANDARD_OPTICS)
     network = architecture.build()
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, std=0.15)
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.running_var, 0.5, 1.5)
-    card = ModelCard(
-        name="random",
-        architecture=architecture,
-        optics=STANDARD_OPTICS,
-        mask_name=mask.name,
-        mask_pixel_um=mask.pixel_um,
-        mask_wavelength_um=mask.wavelength_um,
-        mask_origin={},
-        input=ElectronInput()
-        if isinstance(architecture, MixtureArchitecture)
-        else InputScaling(normalise="minmax"),
-        training={},
-        accuracy={},
-        software="test",
-    )
-    return Model(card, mask, network)
+    return model_of(network, architecture, flat(STANDARD_OPTICS), STANDARD_OPTICS)
 
 
 @pytest.mark.parametrize("architecture", [MIXTURE, VOXEL], ids=["mixture", "voxel"])
 def test_onnx_runtime_agrees_with_torch(architecture: Architecture, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    model, path = model_of(architecture), tmp_path / "network.onnx"
+    model, path = random_model_of(architecture), tmp_path / "network.onnx"
     export_onnx(model, path)
     assert [file.name for file in tmp_path.iterdir()] == ["network.onnx"]
     session = runtime.InferenceSession(path)
@@ -96,7 +81,7 @@ def test_onnx_runtime_agrees_with_torch(architecture: Architecture, tmp_path: Pa
 def test_without_the_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dsacq.networks.onnx_export._NEEDED", ("json", "no_such_library"))
     with pytest.raises(SettingsError, match=r"no_such_library, not installed.*pip install onnx "):
-        export_onnx(model_of(VOXEL), tmp_path / "network.onnx")
+        export_onnx(random_model_of(VOXEL), tmp_path / "network.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -104,7 +89,7 @@ def test_the_command_refuses_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "m.safetensors"
-    save_model(model_of(VOXEL), path)
+    save_model(random_model_of(VOXEL), path)
     for given, output, said in (
         (path, tmp_path / "m.pt", "ends in .onnx"),
         (path, tmp_path / "absent" / "m.onnx", "does not exist"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dsacq.localize.localizer import Roi
+from dsacq.data import Roi
 from dsacq.physics.camera import (
     Camera,
     EmccdCamera,

@@ -6,52 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import Run
+from model_samples import tiny_mixture
+from running import SIMULATE, Run
 
-from dsacq.networks.architectures import MixtureArchitecture
-from dsacq.networks.model_file import ElectronInput, Model, ModelCard, save_model
+from dsacq.networks.model_file import Model, save_model
 from dsacq.physics.camera import IdealCamera
 from dsacq.physics.masks import flat, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
 
 OPTICS = replace(STANDARD_OPTICS, mask_pixel_um=72)
-CONFIG = """
-[optics]
-wavelength_um = 0.58
-na = 1.45
-index_immersion = 1.518
-index_sample = 1.33
-magnification = 100
-focal_4f_um = 150000
-camera_pixel_um = 11
-mask_pixel_um = 72
-focus_um = 4.5
-z_range_um = [2.0, 6.0]
-[mask]
-design = "tetrapod"
-[frames]
-count = 3
-shape_px = [60, 70]
-seed = 4
-[emitters]
-count = 4
-border_px = 15
-[photons]
-kind = "uniform"
-low = 20000
-high = 30000
-[background]
-kind = "constant"
-photons = 20
-[camera]
-kind = "ideal"
-"""
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "simulate.toml"
-    path.write_text(CONFIG)
+    path.write_text(SIMULATE.replace("mask_pixel_um = 24", "mask_pixel_um = 72"))
     return path
 
 
@@ -59,35 +28,12 @@ def config(tmp_path: Path) -> Path:
 def model(tmp_path: Path) -> Path:
     """A small network of random weights."""
     torch.manual_seed(0)
-    mask = tetrapod(OPTICS)
-    architecture = MixtureArchitecture(
-        fine_channels=8,
-        fine_blocks=(1, 1),
-        coarse_channels=8,
-        dilations=(1,),
-        z_range_um=OPTICS.z_range_um,
-        input_offset=20.0,
-        input_scale=5.0,
-    )
-    card = ModelCard(
-        name="tiny",
-        architecture=architecture,
-        optics=OPTICS,
-        mask_name=mask.name,
-        mask_pixel_um=mask.pixel_um,
-        mask_wavelength_um=mask.wavelength_um,
-        mask_origin={},
-        input=ElectronInput(),
-        camera=IdealCamera(),
-        training={},
-        accuracy={},
-        software="test",
-    )
-    path = tmp_path / "tiny.safetensors"
-    save_model(Model(card, mask, architecture.build()), path)
-    other = replace(card, name="other", mask_name="flat")
-    save_model(Model(other, flat(OPTICS), architecture.build()), tmp_path / "other.safetensors")
-    return path
+    tiny = tiny_mixture(tetrapod(OPTICS), OPTICS, camera=IdealCamera())
+    other = tiny_mixture(flat(OPTICS), OPTICS, camera=IdealCamera())
+    save_model(tiny, tmp_path / "tiny.safetensors")
+    card = replace(other.card, name="other")
+    save_model(Model(card, other.mask, other.network), tmp_path / "other.safetensors")
+    return tmp_path / "tiny.safetensors"
 
 
 def test_accuracy(dsacq: Run, config: Path, model: Path) -> None:

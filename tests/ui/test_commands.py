@@ -6,42 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from running import Run
+from running import SIMULATE, Run
 
 from dsacq.networks.model_file import Model, save_model
 from ui.commands.models import model_folder
-
-CONFIG = """
-[optics]
-wavelength_um = 0.58
-na = 1.45
-index_immersion = 1.518
-index_sample = 1.33
-magnification = 100
-focal_4f_um = 150000
-camera_pixel_um = 11
-mask_pixel_um = 24
-focus_um = 4.5
-z_range_um = [2.0, 6.0]
-[mask]
-design = "tetrapod"
-[frames]
-count = 3
-shape_px = [60, 70]
-seed = 4
-[emitters]
-count = 4
-border_px = 15
-[photons]
-kind = "uniform"
-low = 20000
-high = 30000
-[background]
-kind = "constant"
-photons = 20
-[camera]
-kind = "ideal"
-"""
 
 
 @pytest.fixture
@@ -61,7 +29,7 @@ def movie(tmp_path: Path) -> Path:
 
 def test_simulate_localize_evaluate_overlay(dsacq: Run, model: Path, tmp_path: Path) -> None:
     config = tmp_path / "simulate.toml"
-    config.write_text(CONFIG)
+    config.write_text(SIMULATE)
     made = dsacq("simulate", config, "-o", "m.tif", "--truth", "t.csv", "--json")
     assert made.code == 0
     assert made.json["emitters"] == 12
@@ -91,10 +59,10 @@ def test_simulate_localize_evaluate_overlay(dsacq: Run, model: Path, tmp_path: P
 
 def test_pursuit_and_refinement(dsacq: Run, model: Path, tmp_path: Path) -> None:
     config = tmp_path / "simulate.toml"
-    config.write_text(CONFIG + "[psf]\nblur_px = 1.0\n")
+    config.write_text(SIMULATE + "[psf]\nblur_px = 1.0\n")
     assert dsacq("simulate", config, "-o", "m.tif", "--truth", "t.csv").code == 0
     optics = tmp_path / "optics.toml"
-    optics.write_text(CONFIG.split("[mask]")[0] + '[camera]\nkind = "ideal"\n')
+    optics.write_text(SIMULATE.split("[mask]")[0] + '[camera]\nkind = "ideal"\n')
     given = ("--optics", optics)
     assert dsacq("masks", "--show", "tetrapod", *given, "-o", "mask.tif").code == 0
     pursuit = ("localize", "m.tif", "--method", "pursuit", "-o", "p.csv", "--frames", "0:1")
@@ -166,12 +134,12 @@ def test_a_model_for_other_optics_is_refused_by_name(
     dsacq: Run, model: Path, movie: Path, tmp_path: Path
 ) -> None:
     optics = tmp_path / "mine.toml"
-    optics.write_text(CONFIG.split("[mask]")[0].replace("0.58", "0.67"))
+    optics.write_text(SIMULATE.split("[mask]")[0].replace("0.58", "0.67"))
     said = dsacq.fails("localize", movie, "--model", model, "-o", "l.csv", "--optics", optics)
     assert "wavelength_um 0.67 (model 0.58)" in said
 
     config = tmp_path / "simulate.toml"
-    config.write_text(CONFIG.replace("focus_um = 4.5", "focus_um = 3.0"))
+    config.write_text(SIMULATE.replace("focus_um = 4.5", "focus_um = 3.0"))
     assert dsacq("simulate", config, "-o", "m.tif", "--truth", "t.csv").code == 0
     said = dsacq.fails("localize", "m.tif", "--model", model, "-o", "l.csv")
     assert "focus_um 3 (model 4.5)" in said
@@ -179,7 +147,7 @@ def test_a_model_for_other_optics_is_refused_by_name(
 
 def test_a_misspelt_key_is_named(dsacq: Run, tmp_path: Path) -> None:
     config = tmp_path / "simulate.toml"
-    config.write_text(CONFIG.replace("seed = 4", "sed = 4"))
+    config.write_text(SIMULATE.replace("seed = 4", "sed = 4"))
     said = dsacq.fails("simulate", config, "-o", "m.tif", "--truth", "t.csv")
     assert "frames.sed is not a known key" in said
     assert not Path("m.tif").exists()

@@ -1,34 +1,18 @@
 """dsacq estimate: a movie in, a config to train with and a picture out; one sentence when wrong."""
 
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from running import SHALLOW_OPTICS, Run
 
 from dsacq.simulation.settings import chosen_mask
 from dsacq.training.priors import Sampler
 from dsacq.training.settings import read_training
-from ui.cli import main
 
-OPTICS = """
-[optics]
-wavelength_um = 0.67
-na = 1.2
-index_immersion = 1.33
-index_sample = 1.33
-magnification = 60
-focal_4f_um = 100000
-camera_pixel_um = 8
-mask_pixel_um = 100
-focus_um = 0.5
-z_range_um = [0.0, 1.0]
-[psf]
-blur_px = 0.8
-"""
+OPTICS = SHALLOW_OPTICS + "[psf]\nblur_px = 0.8\n"
 CAMERA = """
 [camera]
 kind = "scmos"
@@ -54,28 +38,6 @@ sigma = 0.5
 kind = "constant"
 photons = 20
 """
-Result = tuple[int, str, str]
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def dsacq(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Run:
-    """Runs `dsacq ...` in this process: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["dsacq", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, " ".join(captured.err.split())
-
-    return run
 
 
 @pytest.fixture
@@ -84,18 +46,18 @@ def movie(dsacq: Run) -> Path:
     Path("simulate.toml").write_text(OPTICS + CAMERA + MOVIE)
     Path("optics.toml").write_text(OPTICS + CAMERA)
     Path("masks").mkdir()
-    assert dsacq("simulate", "simulate.toml", "-o", "movie.tif", "--truth", "t.csv")[0] == 0
+    assert dsacq("simulate", "simulate.toml", "-o", "movie.tif", "--truth", "t.csv").code == 0
     shown = ("masks", "--show", "astigmatism", "--optics", "optics.toml", "-o", "masks/mask.tif")
-    assert dsacq(*shown)[0] == 0
+    assert dsacq(*shown).code == 0
     return Path("movie.tif")
 
 
 def test_estimate(dsacq: Run, movie: Path) -> None:
     Path("configs").mkdir()
     given = ("estimate", movie, "--mask", "masks/mask.tif", "--optics", "optics.toml")
-    code, out, err = dsacq(*given, "-o", "configs/mine.toml", "--json")
-    assert code == 0, err
-    told = json.loads(out)
+    result = dsacq(*given, "-o", "configs/mine.toml", "--json")
+    assert result.code == 0, result.err
+    told: Any = result.json
     assert told["background"]["median"] == pytest.approx(20, rel=0.1)
     assert told["gain_adu_per_electron"] == pytest.approx(2, rel=0.15)
     assert told["emitters"] > 0
@@ -108,11 +70,11 @@ def test_estimate(dsacq: Run, movie: Path) -> None:
     mask = chosen_mask(settings.mask, settings.optics, config.parent)
     assert Sampler(settings, mask).batch(0).counts.shape[0] == settings.training.batch
 
-    code, out, err = dsacq(*given, "-o", "part.toml", "--frames", "1:2", "--roi", "4,5,40,36")
-    assert code == 0, err
-    assert "1 part of 1 frame" in out
-    assert "could not be checked" in err
-    assert "part.png" in err
+    part = dsacq(*given, "-o", "part.toml", "--frames", "1:2", "--roi", "4,5,40,36")
+    assert part.code == 0, part.err
+    assert "1 part of 1 frame" in part.out
+    assert "could not be checked" in " ".join(part.err.split())
+    assert "part.png" in part.err
 
 
 def test_what_the_user_should_know(dsacq: Run, movie: Path) -> None:
@@ -123,20 +85,17 @@ def test_what_the_user_should_know(dsacq: Run, movie: Path) -> None:
     ):
         Path("other.toml").write_text(OPTICS + camera)
         given = ("--mask", "masks/mask.tif", "--optics", "other.toml", "--roi", "0,0,50,50")
-        code, _, err = dsacq("estimate", movie, *given, "-o", f"{name}.toml")
-        assert code == 0, err
-        assert expected in err
+        result = dsacq("estimate", movie, *given, "-o", f"{name}.toml")
+        assert result.code == 0, result.err
+        assert expected in " ".join(result.err.split())
     assert read_training(Path("none.toml")).camera.kind == "ideal"
 
 
 def test_wrong_input_is_one_sentence(dsacq: Run, movie: Path) -> None:
     def fails(*arguments: object, output: str = "x.toml") -> str:
-        code, out, err = dsacq("estimate", *arguments, "-o", output)
-        assert code == 1
-        assert out == ""
-        assert err.startswith("Error:")
+        told = dsacq.fails("estimate", *arguments, "-o", output)
         assert not Path("x.toml").exists()
-        return err
+        return told
 
     mask, optics = ("--mask", "masks/mask.tif"), ("--optics", "optics.toml")
     assert "no such" in fails("none.tif", *mask, *optics)
@@ -160,9 +119,9 @@ def test_real_frames(dsacq: Run, shared_data: Path, tmp_path: Path) -> None:
     given = ("storm.tif", "--mask", mask, "--optics", examples / "optics-storm.toml")
     text = (examples / "optics-storm.toml").read_text()
     assert "[input]" in text  # of imported networks: it must not get into the config
-    code, out, err = dsacq("estimate", *given, "-o", "storm.toml", "--json")
-    assert code == 0, err
-    told = json.loads(out)
+    result = dsacq("estimate", *given, "-o", "storm.toml", "--json")
+    assert result.code == 0, result.err
+    told: Any = result.json
     assert 20 < told["background"]["median"] < 80
     assert told["photons"] is None or 2000 < told["photons"]["median"] < 30_000
     assert "[input]" not in Path("storm.toml").read_text()

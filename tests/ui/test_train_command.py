@@ -8,24 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from running import Run
+from running import SHALLOW_OPTICS, Run
 
 from dsacq.networks.model_file import load_model, read_card
 from dsacq.training.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
-CONFIG = """
-[optics]
-wavelength_um = 0.67
-na = 1.2
-index_immersion = 1.33
-index_sample = 1.33
-magnification = 60
-focal_4f_um = 100000
-camera_pixel_um = 8
-mask_pixel_um = 100
-focus_um = 0.5
-z_range_um = [0.0, 1.0]
+CONFIG = (
+    SHALLOW_OPTICS
+    + """
 [mask]
 design = "astigmatism"
 [camera]
@@ -48,6 +39,7 @@ steps = 4
 batch = 4
 crop_px = 32
 """
+)
 
 
 @pytest.fixture
