@@ -4,7 +4,6 @@ A movie may be larger than the memory: to open it is to index it, and a frame is
 asked for.
 """
 
-import json
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,6 @@ from threading import Lock
 from typing import Any, Protocol, Self
 
 import numpy as np
-import tifffile
 from numpy.typing import DTypeLike
 
 from dsacq.errors import FileError
@@ -20,8 +18,10 @@ from dsacq.files.atomic import replacing
 from dsacq.files.binary import Image
 from dsacq.files.dax import Dax
 from dsacq.files.ndtiff import INDEX, NdTiff
+from dsacq.files.recording import is_recording, movie_files, movie_metadata, read_facts
 from dsacq.files.series import Series, micromanager_order, micromanager_sets, tiff_files
 from dsacq.files.tiff import TiffStack
+from dsacq.files.tiff_writer import TiffPages
 
 WIDENED = {"uint8": "uint16", "int8": "int16", "float16": "float32"}
 WRITTEN = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
@@ -95,8 +95,8 @@ def open_movie(path: Path) -> Movie:
 
     A file: TIFF, BigTIFF, OME-TIFF, ImageJ stack, any file of a Micro-Manager recording (it opens
     whole), or .dax with its .inf. A folder: NDTiff, a Micro-Manager recording, or TIFF files in
-    natural order. Channels and z planes come as frames in the order of the file.
-    Raises FileError when its first frame cannot be read.
+    natural order, a recording of ours. Channels and z planes come as frames in the order of the
+    file. Raises FileError when its first frame cannot be read.
     """
     path = Path(path)
     try:
@@ -113,6 +113,8 @@ def open_movie(path: Path) -> Movie:
 
 
 def _open_folder(folder: Path) -> FrameReader:
+    if is_recording(folder):
+        return _open_recording(folder)
     for place in (folder, folder / "Full resolution"):
         if (place / INDEX).is_file():
             return NdTiff(place)
@@ -127,6 +129,15 @@ def _open_folder(folder: Path) -> FrameReader:
             f"open one of them by its file ({names}{', ...' if len(sets) > 3 else ''})."
         )
     return Series(micromanager_order(sets[0]) if sets else paths)
+
+
+def _open_recording(folder: Path) -> FrameReader:
+    paths = movie_files(folder)
+    if not paths:
+        raise FileError(f"{folder}: is a recording without any frame.")
+    series = Series(paths)
+    series.metadata |= movie_metadata(read_facts(folder))  # the files lack it after a crash
+    return series
 
 
 def _open_file(path: Path) -> FrameReader:
@@ -165,40 +176,18 @@ class MovieWriter:
         self.path, self.shape, self.dtype = Path(path), shape, np.dtype(dtype)
         if self.dtype.name not in WRITTEN:
             raise ValueError(f"dtype={self.dtype}: expected one of {', '.join(WRITTEN)}")
-        self._metadata = dict(metadata or {})
-        self._count = 0
-        # OME-XML tells the number of frames, so only its place can be kept on the first page
-        self._options: dict[str, Any] = {"description": b" " * len(self._ome_xml(10**12))}
-        if pixel_um := self._metadata.get("pixel_um"):
-            self._options["resolution"] = (1e4 / pixel_um, 1e4 / pixel_um)
-            self._options["resolutionunit"] = "CENTIMETER"
         with ExitStack() as stack:
-            self._partial = stack.enter_context(replacing(self.path))
-            self._tiff = tifffile.TiffWriter(self._partial, bigtiff=True, ome=False)
+            partial = stack.enter_context(replacing(self.path))
+            self._pages = TiffPages(partial, shape, self.dtype, metadata or {})
             stack.push(self._complete)
             self._exit = stack.pop_all()
 
     def write(self, frame: Image) -> None:
         """Append a (rows, columns) frame of the movie's dtype. Raises FileError."""
-        if frame.shape != self.shape or frame.dtype != self.dtype:
-            raise ValueError(
-                f"frame: {frame.dtype} {frame.shape}, expected {self.dtype} {self.shape}"
-            )
         try:
-            self._tiff.write(
-                frame,
-                photometric="minisblack",
-                contiguous=False,
-                metadata=None,
-                software="dsacq",
-                **self._options,
-            )
-        except OSError as error:
-            raise FileError(
-                f"{self.path}: cannot be written ({error.strerror or error})."
-            ) from None
-        self._options["description"] = None
-        self._count += 1
+            self._pages.write(frame)
+        except FileError as error:
+            raise FileError(str(error).replace(str(self._pages.path), str(self.path))) from None
 
     def __enter__(self) -> Self:
         return self
@@ -207,24 +196,10 @@ class MovieWriter:
         self._exit.__exit__(*exception)
 
     def _complete(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._tiff.close()
-        if kind is None:
-            if not self._count:
-                raise ValueError("no frame was written: expected at least one")
-            tifffile.tiffcomment(self._partial, self._ome_xml(self._count))
-
-    def _ome_xml(self, frames: int) -> bytes:
-        size: dict[str, Any] = {}
-        if pixel_um := self._metadata.get("pixel_um"):
-            size = {"PhysicalSizeX": pixel_um, "PhysicalSizeY": pixel_um}
-            size |= {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
-        ome = tifffile.OmeXml(Creator="dsacq")
-        ome.addimage(
-            self.dtype,
-            (frames, *self.shape),
-            (frames, 1, 1, *self.shape, 1),
-            axes="TYX",
-            Description=json.dumps(self._metadata),
-            **size,
-        )
-        return bytes(ome.tostring(), "utf-8")
+        if kind is not None:
+            self._pages.close()
+        elif self._pages.count:
+            self._pages.finish()
+        else:
+            self._pages.close()
+            raise ValueError("no frame was written: expected at least one")

@@ -15,6 +15,7 @@ from dsacq.files.reading import reading
 
 _KEY = b"dsacq"  # of the schema metadata: a JSON object with `format` and `origin`
 _FORMAT = 1
+OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
 
 def read_parquet(path: Path) -> Localizations:
@@ -41,13 +42,14 @@ def read_parquet(path: Path) -> Localizations:
 
 def write_parquet(localizations: Localizations, path: Path) -> None:
     """Write all columns, and origin as JSON. Raises FileError."""
-    ours = json.dumps({"format": _FORMAT, "origin": localizations.origin})
     table = pa.Table.from_pandas(localizations.table, preserve_index=False)
-    described: dict[bytes | str, Any] = {**(table.schema.metadata or {}), _KEY: ours.encode()}
+    described = with_origin(table.schema, localizations.origin)
     with replacing(path) as partial:
-        pq.write_table(
-            table.replace_schema_metadata(described),
-            partial,
-            compression="zstd",
-            write_page_checksum=True,
-        )
+        pq.write_table(table.cast(described), partial, **OPTIONS)
+
+
+def with_origin(schema: pa.Schema, origin: dict[str, Any]) -> pa.Schema:
+    """The schema of a table, telling also what made it."""
+    ours = json.dumps({"format": _FORMAT, "origin": origin})
+    described: dict[bytes | str, Any] = {**(schema.metadata or {}), _KEY: ours.encode()}
+    return schema.with_metadata(described)

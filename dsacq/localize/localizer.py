@@ -103,7 +103,7 @@ def localize(
         numbers, pixels, failure = indices[first : first + size], [], None
         for number in numbers:
             try:
-                pixels.append(_seen(frames, number, _context(model), rows, columns))
+                pixels.append(_seen(frames, number, context_frames(model), rows, columns))
             except FileError as error:  # what was read before it is localized first
                 failure = error
                 break
@@ -154,7 +154,7 @@ def _batch_px(model: Model, device: torch.device) -> int:
     return 1 if isinstance(model.card.architecture, VoxelArchitecture) else _BATCH_PX_CPU
 
 
-def _context(model: Model) -> int:
+def context_frames(model: Model) -> int:
     """How many frames before and after one are looked at with it."""
     architecture = model.card.architecture
     return 0 if isinstance(architecture, VoxelArchitecture) else architecture.frames // 2

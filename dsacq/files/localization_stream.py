@@ -1,0 +1,116 @@
+"""Localizations as they come, in a file that a crash leaves readable: an Arrow stream."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsacq.data import COLUMNS, Localizations
+from dsacq.errors import FileError
+from dsacq.files.atomic import replacing
+from dsacq.files.parquet import OPTIONS, with_origin
+
+_FLUSH_S = 1.0
+_SCHEMA = pa.schema(
+    [
+        ("frame", pa.int64()),
+        *((name, pa.float32()) for name in COLUMNS[1:]),
+        ("track", pa.int64()),
+    ]
+)
+_ROWS = 1 << 17  # of a row group
+
+
+class LocalizationStream:
+    """Appends linked localizations to a file; what is a second old survives a crash.
+
+    Methods raise FileError when the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._flushed_s = time.monotonic()
+        try:
+            self._file = path.open("wb")
+            self._writer = pa.ipc.new_stream(self._file, _SCHEMA)
+            self._file.flush()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def append(self, localizations: Localizations) -> None:
+        """Write a table that has the column `track`."""
+        if not len(localizations):
+            return
+        table = localizations.table
+        arrays = [np.asarray(table[field.name], field.type.to_pandas_dtype()) for field in _SCHEMA]
+        try:
+            self._writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+            if time.monotonic() - self._flushed_s > _FLUSH_S:
+                self._file.flush()
+                self._flushed_s = time.monotonic()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """Complete the file. Does no harm twice."""
+        if self._file.closed:
+            return
+        try:
+            try:
+                self._writer.close()
+            finally:
+                self._file.close()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _failure(self, error: OSError) -> FileError:
+        return FileError(f"{self._path}: cannot be written ({error.strerror or error}).")
+
+
+def to_parquet(path: Path, target: Path, origin: dict[str, Any]) -> int:
+    """Write what a stream holds, up to where it was cut short, as Parquet; returns the rows.
+
+    Raises FileError when the stream cannot be opened or the target not be written.
+    """
+    rows = 0
+    with (
+        replacing(target) as partial,
+        pq.ParquetWriter(partial, with_origin(_SCHEMA, origin), **OPTIONS) as writer,
+    ):
+        waiting: list[pa.RecordBatch] = []
+        for batch in _batches(path):
+            waiting.append(batch)
+            rows += batch.num_rows
+            if sum(one.num_rows for one in waiting) >= _ROWS:
+                writer.write_table(pa.Table.from_batches(waiting, _SCHEMA))
+                waiting = []
+        writer.write_table(pa.Table.from_batches(waiting, _SCHEMA))
+    return rows
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    try:
+        with path.open("rb") as file, suppress(pa.ArrowInvalid):  # invalid where it was cut short
+            for batch in pa.ipc.open_stream(file):
+                if batch.schema != _SCHEMA:
+                    raise FileError(f"{path}: is not a stream of localizations of this version.")
+                yield batch
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error}).") from None

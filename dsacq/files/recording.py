@@ -1,0 +1,131 @@
+"""A recording: the folder that holds a movie as it was taken, and what is known of it.
+
+    recording.json          camera, optics, mask, rig; when; frames asked for, written and lost
+    movie_000.tif ...       the frames: BigTIFF, 4 GB or 20000 frames each
+    frames.jsonl            a line per frame: its number in the movie, the camera's, the time
+    localizations.parquet   what was localized live, with the tracks
+    localizations.arrows    the same, while it is being written
+
+`recording.json` is first written before the first frame, so a recording that was cut short by a
+crash or power cut is known by its state and opens like any other.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from dsacq.config import validated
+from dsacq.errors import FileError, SettingsError
+from dsacq.files.atomic import write_atomically
+
+FACTS, FRAMES = "recording.json", "frames.jsonl"
+LOCALIZATIONS, STREAMED = "localizations.parquet", "localizations.arrows"
+EMPTY_TIFF_BYTES = 16  # of a file that was made but got no frame
+
+_STRICT = ConfigDict(extra="forbid")
+State = Literal["recording", "complete", "stopped", "failed", "repaired"]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Counters:
+    """Frames: asked for (None: until stopped), from the camera, on disk, localized, and lost."""
+
+    asked: int | None = None
+    received: int = 0
+    written: int = 0
+    analysed: int = 0
+    lost_in_core: int = 0
+    lost_in_camera: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Facts:
+    """What recording.json holds.
+
+    state: "recording" until it ends, or for ever where the program was killed; "complete" with all
+    frames asked for; "stopped" by the user; "failed" for `reason`; "repaired". about: rig, optics,
+    mask, settings, as JSON can hold them.
+    """
+
+    state: State
+    reason: str
+    started: str  # ISO 8601
+    ended: str | None
+    software: str
+    shape_px: tuple[int, int]  # rows, columns
+    pixel_um: float | None  # in the sample
+    exposure_s: float
+    frames: Counters
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def is_recording(folder: Path) -> bool:
+    """Whether a folder is a recording."""
+    return (folder / FACTS).is_file()
+
+
+def movie_file(folder: Path, part: int) -> Path:
+    """Where a part of the movie is."""
+    return folder / f"movie_{part:03d}.tif"
+
+
+def movie_files(folder: Path) -> list[Path]:
+    """The parts of the movie that have frames, in order. Raises FileError where one is missing."""
+    found = []
+    parts = sorted(folder.glob("movie_*.tif"), key=lambda path: int(_number(path)))
+    for part, path in enumerate(parts):
+        if path != movie_file(folder, part):
+            raise FileError(f"{movie_file(folder, part)}: is missing; the movie goes on after it.")
+        if path.stat().st_size > EMPTY_TIFF_BYTES:
+            found.append(path)
+    return found
+
+
+def _number(path: Path) -> str:
+    digits = path.stem.removeprefix("movie_")
+    return digits if digits.isdecimal() else "-1"
+
+
+def read_facts(folder: Path) -> Facts:
+    """What is known of a recording. Raises FileError."""
+    path = folder / FACTS
+    try:
+        return validated(Facts, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    except (ValueError, TypeError, RecursionError, SettingsError):
+        raise FileError(
+            f"{path}: is damaged or from another version of dsacq; the movie files beside it can "
+            "be opened one by one."
+        ) from None
+
+
+def write_facts(folder: Path, facts: Facts) -> None:
+    """Raises FileError."""
+    text = json.dumps(asdict(facts), indent=1, default=str)
+    write_atomically(folder / FACTS, text.encode())
+
+
+def movie_metadata(facts: Facts) -> dict[str, Any]:
+    """As a movie tells it."""
+    values = {"pixel_um": facts.pixel_um, "exposure_s": facts.exposure_s}
+    return {name: value for name, value in values.items() if value}
+
+
+def read_frame_lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of frames.jsonl, up to one that was cut short. Raises FileError."""
+    path = folder / FRAMES
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    return
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: cannot be read ({error}).") from None
