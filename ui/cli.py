@@ -15,9 +15,11 @@ from ui.commands import (
     benchmarking,
     estimating,
     exporting,
+    live,
     localizing,
     masks,
     models,
+    recordings,
     simulating,
     tables,
     training,
@@ -44,6 +46,9 @@ app.command("masks")(masks.masks)
 app.command("models")(models.models)
 app.command("import-deepstorm3d")(models.import_deepstorm3d)
 app.command("export-onnx")(exporting.export_onnx)
+app.command("live")(live.live)
+app.add_typer(live.rig_app, name="rig")
+app.add_typer(recordings.app, name="recording")
 app.add_typer(benchmarking.app, name="benchmark")
 
 

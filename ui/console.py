@@ -69,17 +69,34 @@ def tracked(total: int, what: str) -> Iterator[Callable[[], None]]:
 @contextmanager
 def training_bar(steps: int, begun_at: int) -> Iterator[Callable[[int, str], None]]:
     """A progress bar over steps; gives what to call with the step reached and a remark."""
+    left = TimeRemainingColumn(elapsed_when_finished=True)
+    with _remarking("training", steps, begun_at, left) as show:
+        yield show
+
+
+@contextmanager
+def live_bar(frames: int) -> Iterator[Callable[[int, str], None]]:
+    """A progress bar over frames with their rate; gives what to call with the frames so far and a
+    remark."""
+    with _remarking("recording", frames, 0, _Rate()) as show:
+        yield show
+
+
+@contextmanager
+def _remarking(
+    what: str, total: int, begun_at: int, *more: ProgressColumn
+) -> Iterator[Callable[[int, str], None]]:
     columns = (
-        TextColumn("training"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        *more,
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=told, transient=True) as progress:
-        task = progress.add_task("", total=steps, completed=begun_at)
-        yield lambda step, remark: progress.update(task, completed=step, description=remark)
+        task = progress.add_task("", total=total, completed=begun_at)
+        yield lambda reached, remark: progress.update(task, completed=reached, description=remark)
 
 
 def frame_range(text: str | None, count: int) -> range:

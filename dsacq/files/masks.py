@@ -1,6 +1,5 @@
 """Phase masks as files: a TIFF of ours that says all, MATLAB, NumPy, tables, and SLM patterns."""
 
-import csv
 import io
 import json
 import warnings
@@ -16,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
+from dsacq.files.grey_levels import linear_table, nearest_levels, read_table
 from dsacq.files.matlab import read_matlab
 from dsacq.files.reading import reading
 from dsacq.physics.masks import PhaseMask
@@ -67,6 +67,13 @@ def read_mask(path: Path, *, optics: Optics | None = None, lut: Path | None = No
     return mask
 
 
+def read_phase(path: Path) -> NDArray[np.float32]:
+    """A phase (rows, columns), rad, from any file that `read_mask` reads. Raises FileError."""
+    with reading(path, "a phase"):
+        stored, _, _ = _read(path, None)
+    return _real(path, stored)
+
+
 def write_mask(mask: PhaseMask, path: Path) -> None:
     """Write a float32 TIFF that `read_mask` reads back exactly. Raises FileError."""
     if path.suffix.lower() not in _TIFF:
@@ -100,10 +107,9 @@ def write_slm_pattern(mask: PhaseMask, path: Path, *, levels_per_2pi: int = 256)
         raise ValueError(f"levels_per_2pi={levels_per_2pi}: expected 2 to 256")
     if path.suffix.lower() not in _PATTERN:
         raise FileError(f"{path}: patterns are written as {' or '.join(_PATTERN)}.")
-    turns = np.asarray(mask.phase_rad, dtype=np.float64) / (2 * np.pi)
-    grey = np.round((turns % 1) * levels_per_2pi) % levels_per_2pi
+    grey = nearest_levels(mask.phase_rad, linear_table(levels_per_2pi))
     with replacing(path) as partial:
-        Image.fromarray(grey.astype(np.uint8)).save(partial, format=path.suffix[1:].upper())
+        Image.fromarray(grey).save(partial, format=path.suffix[1:].upper())
 
 
 def _read(path: Path, lut: Path | None) -> tuple[Array, str, dict[str, Any]]:
@@ -111,7 +117,7 @@ def _read(path: Path, lut: Path | None) -> tuple[Array, str, dict[str, Any]]:
     origin: dict[str, Any] = {"file": path.name}
     ending = path.suffix.lower()
     if ending in _PATTERN:
-        phases = np.arange(256) * (2 * np.pi / 256) if lut is None else _read_lut(lut)
+        phases = linear_table() if lut is None else read_table(lut)
         origin["lut"] = "grey/256 * 2 pi" if lut is None else lut.name
         return phases[_read_pattern(path)], "", origin
     if lut is not None:
@@ -197,18 +203,6 @@ def _read_pattern(path: Path) -> NDArray[np.uint8]:
     if (colours != colours[..., :1]).any():
         raise FileError(f"{path}: is coloured; a pattern for the SLM is grey.")
     return colours[..., 0]
-
-
-def _read_lut(path: Path) -> Array:
-    """(256,) rad by grey level."""
-    with reading(path, "a table of phases"):
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-        phases = np.array([float(cell) for row in rows for cell in row if cell.strip()])
-    if phases.shape != (256,) or not np.isfinite(phases).all():
-        raise FileError(
-            f"{path}: has {phases.size} numbers; give 256, the phase of each grey level."
-        )
-    return phases
 
 
 def _real(path: Path, array: Array) -> NDArray[np.float32]:

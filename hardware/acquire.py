@@ -1,0 +1,144 @@
+"""An acquisition on a rig: mask and light, then frames, recorded and localized as they come."""
+
+import hashlib
+from collections.abc import Generator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from dsacq.errors import SettingsError
+from dsacq.files.localization_stream import LocalizationStream, to_parquet
+from dsacq.files.masks import write_mask
+from dsacq.files.recording_writer import DiskSettings
+from dsacq.live import RecordingPlan, Update, live
+from dsacq.localize.as_they_come import LiveLocalizer
+from dsacq.networks.model_file import Model
+from dsacq.physics.masks import PhaseMask
+from dsacq.physics.optics import differing_fields
+from hardware.rig import Rig
+from hardware.simulated_camera import SimulatedCamera
+
+MASK, TRUTH = "mask.tif", "truth.parquet"
+_TRUTH_STREAM = "truth.arrows"
+
+
+def acquire(
+    rig: Rig,
+    count: int | None = None,
+    *,
+    folder: Path | None = None,
+    mask: PhaseMask | None = None,
+    lasers_mw: Mapping[str, float] | None = None,
+    localizer: LiveLocalizer | None = None,
+    disk: DiskSettings = DiskSettings(),  # noqa: B008 - frozen
+    interval_s: float = 0.1,
+) -> Generator[Update]:
+    """Show a mask, switch lasers on, and run `dsacq.live.live` on the rig's camera.
+
+    folder: of the recording, or None to look only. mask: None leaves the SLM as it is. lasers_mw:
+    power by laser; by default those that the rig file uses. Whatever ends it, lasers go off at
+    once, then the camera stops, then what was taken is written. With a recording, the mask and, on
+    the simulated bench, the truth are written beside the movie. Raises DeviceError, FileError.
+    """
+    powers = dict(rig.settings.use.lasers_mw if lasers_mw is None else lasers_mw)
+    try:
+        if mask is not None:
+            rig.show(mask)
+        rig.light(powers)
+        plan = None
+        if folder is not None:
+            about = _about(rig, powers)
+            plan = RecordingPlan(folder=folder, pixel_um=_pixel_um(rig), about=about, disk=disk)
+        updates = live(
+            rig.camera,
+            count,
+            plan=plan,
+            localizer=localizer,
+            on_end=rig.dark,
+            interval_s=interval_s,
+        )
+        yield from updates if folder is None else _with_records(rig, folder, updates)
+    finally:
+        rig.dark()
+
+
+def check_model(rig: Rig, model: Model) -> None:
+    """Raises SettingsError, naming what differs, for a model of other optics than the rig's."""
+    wanted = model.card.optics
+    differing = differing_fields(rig.optics, wanted)
+    binned = rig.camera.binning != 1
+    if differing or binned:
+        told = ", ".join(differing) or f"binning {rig.camera.binning} (model 1)"
+        raise SettingsError(f"the model {model.card.name} does not fit the rig: {told}.")
+
+
+def _with_records(rig: Rig, folder: Path, updates: Generator[Update]) -> Generator[Update]:
+    """Writes what else belongs into the recording, once it has begun."""
+    try:
+        first = next(updates, None)
+        if first is None:
+            return
+        if rig.mask is not None:
+            write_mask(rig.mask, folder / MASK)
+        yield first
+        if isinstance(rig.camera, SimulatedCamera):
+            yield from _with_truth(rig.camera, rig.optics.pixel_um, folder, updates)
+        else:
+            yield from updates
+    finally:
+        updates.close()
+
+
+def _with_truth(
+    camera: SimulatedCamera, pixel_um: float, folder: Path, updates: Generator[Update]
+) -> Generator[Update]:
+    streamed = folder / _TRUTH_STREAM
+    roi, binning = camera.roi, camera.binning
+    corner_um = (roi.column * binning * pixel_um, roi.row * binning * pixel_um)
+    try:
+        with LocalizationStream(streamed) as table:
+
+            def take() -> None:
+                truth = camera.take_truth()
+                moved = truth.table.assign(
+                    x_um=truth.table["x_um"] - corner_um[0], y_um=truth.table["y_um"] - corner_um[1]
+                )
+                if "track" not in moved:
+                    moved["track"] = -1
+                table.append(replace(truth, table=moved))
+
+            try:
+                for update in updates:
+                    take()
+                    yield update
+            finally:
+                updates.close()
+                take()
+    finally:
+        to_parquet(streamed, folder / TRUTH, {"made_by": "simulated bench"})
+        with suppress(OSError):
+            streamed.unlink()
+
+
+def _pixel_um(rig: Rig) -> float:
+    return rig.optics.pixel_um * rig.camera.binning
+
+
+def _about(rig: Rig, lasers_mw: Mapping[str, float]) -> dict[str, Any]:
+    """What recording.json tells of an acquisition."""
+    mask = rig.mask
+    shown = None
+    if mask is not None:
+        digest = hashlib.sha256(mask.phase_rad.tobytes()).hexdigest()
+        shown = {"name": mask.name, "sha256": digest, "origin": mask.origin, "file": MASK}
+    camera = rig.camera
+    return {
+        "rig": asdict(rig.settings),
+        "mask": shown,
+        "lasers_mw": dict(lasers_mw),
+        "focus_um": rig.focus.position_um() if rig.focus is not None else None,
+        "roi_px": list(asdict(camera.roi).values()),
+        "binning": camera.binning,
+        "temperature_c": camera.temperature_c(),
+    }

@@ -1,0 +1,232 @@
+"""Cameras of Micro-Manager: every frame kept in order, or the newest ones for looking."""
+
+import math
+from collections.abc import Mapping
+from threading import RLock
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from dsacq.data import Roi
+from dsacq.stream import Frame
+from hardware import micromanager_properties
+from hardware.micromanager import CAMERA, SMALL_BUFFER_MB, MicroManager
+from hardware.micromanager_properties import Value
+from hardware.micromanager_sequence import GREY_ONLY, Sequence
+from hardware.protocols import DeviceError, Property, check_within
+
+_BUFFER_S = 5.0
+_BRIDGE_MB_PER_S = 60.0  # more would pile up: the bridge itself passes 100 MB/s at best
+_SILENT_WHILE_RUNNING = ("Andor", "AndorSDK3")  # reading the temperature would end the sequence
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class MicroManagerCameraSettings:
+    """device: Micro-Manager's name of it, by default the one it records from.
+
+    properties: set in this order when the camera opens; where one decides what the next allows,
+    as Port, ReadoutRate, Gain of a Photometrics camera do, it comes first. roi: (column, row,
+    width, height) in binned pixels, by default the whole sensor.
+    """
+
+    kind: Literal["micromanager"] = "micromanager"
+    device: str | None = None
+    exposure_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.03
+    binning: Annotated[int, Field(ge=1)] = 1
+    roi: tuple[int, int, int, int] | None = None
+    properties: Mapping[str, str | int | float] = Field(default_factory=dict)
+
+
+class MicroManagerCamera:
+    """A camera of an open Micro-Manager."""
+
+    def __init__(
+        self, name: str, settings: MicroManagerCameraSettings, manager: MicroManager
+    ) -> None:
+        self.name = name
+        self._manager = manager
+        self._core = manager.core(name)
+        self._lock = RLock()
+        self._closed = False
+        self._sequence = Sequence(self._core)
+        if manager.camera_of is not None:
+            raise DeviceError(name, f"Micro-Manager records from {manager.camera_of} already.")
+        self._label = manager.label(name, settings.device, "get_camera_device", (CAMERA,))
+        if self.running:
+            raise DeviceError(name, "Micro-Manager shows live images; stop that first.")
+        if self._core("get_camera_device") != self._label:
+            self._core("set_camera_device", self._label)
+        self._silent = self._core("get_device_library", self._label) in _SILENT_WHILE_RUNNING
+        for property_name, value in settings.properties.items():
+            micromanager_properties.set_property(self._core, self._label, property_name, value)
+        self.set_binning(settings.binning)
+        self.set_exposure(settings.exposure_s)
+        if settings.roi is not None:
+            self.set_roi(Roi(*settings.roi))
+        self._check_pixels()
+        manager.camera_of = name
+
+    @property
+    def sensor_shape(self) -> tuple[int, int]:
+        return self._sensor_shape
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._core("get_image_height"), self._core("get_image_width")
+
+    @property
+    def exposure_s(self) -> float:
+        return float(self._core("get_exposure")) / 1000
+
+    def set_exposure(self, exposure_s: float) -> float:
+        limits_s = 0.0, math.inf
+        if self._core("has_property_limits", self._label, "Exposure"):
+            limits_s = (
+                self._core("get_property_lower_limit", self._label, "Exposure") / 1000,
+                self._core("get_property_upper_limit", self._label, "Exposure") / 1000,
+            )
+        check_within(self.name, f"exposure {exposure_s} s", exposure_s, limits_s)
+        if not 0 < exposure_s < math.inf:
+            raise DeviceError(self.name, f"exposure {exposure_s} s is not one.")
+        self._core("set_exposure", float(exposure_s) * 1000)
+        return self.exposure_s
+
+    @property
+    def roi(self) -> Roi:
+        return Roi(*(int(edge) for edge in self._core("get_roi")))
+
+    def set_roi(self, roi: Roi | None) -> Roi:
+        with self._lock:
+            self._require_still("the region")
+            if roi is None:
+                self._measure()
+                return self.roi
+            rows, columns = (pixels // self.binning for pixels in self._sensor_shape)
+            whole = Roi(0, 0, columns, rows)
+            fits = min(roi.column, roi.row) >= 0 and min(roi.width, roi.height) >= 1
+            if not (fits and roi.column + roi.width <= columns and roi.row + roi.height <= rows):
+                raise DeviceError(self.name, f"{roi} does not lie within {whole}.")
+            edges = roi.column, roi.row, roi.width, roi.height
+            self._core("set_roi", *(int(edge) for edge in edges))
+            return self.roi
+
+    @property
+    def binning(self) -> int:
+        if not self._core("has_property", self._label, "Binning"):
+            return 1
+        return _factor(self._core("get_property", self._label, "Binning"))
+
+    def set_binning(self, binning: int) -> None:
+        with self._lock:
+            self._require_still("binning")
+            if binning != self.binning:
+                choices = self._core("get_allowed_property_values", self._label, "Binning")
+                found = [choice for choice in choices if _factor(choice) == binning]
+                value = found[0] if found else binning  # "2" or "2x2"
+                micromanager_properties.set_property(self._core, self._label, "Binning", value)
+            self._measure()
+
+    def properties(self) -> list[Property]:
+        return micromanager_properties.list_properties(self._core, self._label)
+
+    def set_property(self, name: str, value: Value) -> None:
+        with self._lock:
+            before = self.shape
+            micromanager_properties.set_property(self._core, self._label, name, value)
+            if self.shape != before:  # binning, a crop mode: the region is the whole sensor again
+                self._sensor_shape = self._unbinned(self.shape)
+
+    def temperature_c(self) -> float | None:
+        if self._closed or (self._silent and self.running):
+            return None
+        if not self._core("has_property", self._label, "CCDTemperature"):
+            return None
+        return micromanager_properties.number(
+            self._core("get_property", self._label, "CCDTemperature")
+        )
+
+    def start(self, count: int | None = None, *, newest_only: bool = False) -> None:
+        if count is not None and count < 1:
+            raise ValueError(f"count={count}: expected 1 or more")
+        with self._lock:
+            self._require_still("a second sequence")
+            self._check_pixels()
+            if self._core.attached and not newest_only:
+                self._check_bridge()
+            if not self._core.attached:
+                self._reserve(newest_only)
+            self._sequence.start(count, newest_only)
+
+    def next_frame(self, timeout_s: float) -> Frame | None:
+        return self._sequence.next_frame(timeout_s)
+
+    @property
+    def running(self) -> bool:
+        return self._sequence.running
+
+    @property
+    def overflowed(self) -> bool:
+        return self._sequence.overflowed
+
+    @property
+    def buffer_fill(self) -> float:
+        return self._sequence.buffer_fill
+
+    def stop(self) -> None:
+        with self._lock:
+            self._sequence.stop()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                self._sequence.close()
+            finally:
+                self._closed = True
+                self._manager.camera_of = None
+
+    def _require_still(self, what: str) -> None:
+        if self.running:
+            raise DeviceError(self.name, f"a sequence is running; stop it before {what}.")
+
+    def _measure(self) -> None:
+        self._core("clear_roi")
+        self._sensor_shape = self._unbinned(self.shape)
+
+    def _unbinned(self, shape: tuple[int, int]) -> tuple[int, int]:
+        binning = self.binning
+        return shape[0] * binning, shape[1] * binning
+
+    def _check_pixels(self) -> None:
+        size, parts = self._core("get_bytes_per_pixel"), self._core("get_number_of_components")
+        if size not in (1, 2) or parts != 1:
+            raise DeviceError(self.name, f"its pixels have {parts} x {size} bytes; {GREY_ONLY}")
+
+    def _mb_per_s(self) -> float:
+        rows, columns = self.shape
+        bytes_per_frame = rows * columns * int(self._core("get_bytes_per_pixel"))
+        return bytes_per_frame / max(self.exposure_s, 1e-6) / 1e6
+
+    def _check_bridge(self) -> None:
+        rate = self._mb_per_s()
+        if rate > _BRIDGE_MB_PER_S:
+            raise DeviceError(
+                self.name,
+                f"{rate:.0f} MB/s do not pass the bridge of a running Micro-Manager without loss, "
+                f"at most {_BRIDGE_MB_PER_S:g}; take a longer exposure or a smaller region, or "
+                "close it and open its configuration here, with config in place of attach.",
+            )
+
+    def _reserve(self, newest_only: bool) -> None:
+        """Room for 5 s of frames. Memory is only added: reserving it takes about 1 s per GB."""
+        wanted_mb = 0 if newest_only else math.ceil(self._mb_per_s() * _BUFFER_S)
+        wanted_mb = min(max(wanted_mb, SMALL_BUFFER_MB), self._manager.settings.buffer_mb)
+        if self._core("get_circular_buffer_memory_footprint") < wanted_mb:
+            self._core("set_circular_buffer_memory_footprint", wanted_mb)
+
+
+def _factor(text: str) -> int:
+    """Of a text such as "2" or "2x2"."""
+    return int(text.partition("x")[0])

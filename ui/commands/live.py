@@ -1,0 +1,211 @@
+"""dsacq live, dsacq rig check."""
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dsacq.errors import SettingsError, UserError
+from ui.console import Device, DeviceName, Json, live_bar, print_json, say
+
+if TYPE_CHECKING:
+    from dsacq.live import Update
+    from dsacq.localize.as_they_come import LiveLocalizer
+    from dsacq.physics.masks import PhaseMask
+    from hardware.protocols import SLM
+    from hardware.rig import Rig
+    from hardware.rig_file import RigSettings
+    from hardware.slm_screen import ScreenSLMSettings
+
+SIMULATED = "simulated"
+rig_app = typer.Typer(no_args_is_help=True, help="Look after the rig.")
+
+RigFile = Annotated[
+    str, typer.Option("--rig", metavar="FILE", help="Rig file, or `simulated` for the bench.")
+]
+
+
+def live(
+    output: Annotated[Path, typer.Option("-o", "--output", help="New folder of the recording.")],
+    frames: Annotated[
+        int, typer.Option("--frames", min=1, help="How many; Ctrl+C ends it earlier.")
+    ],
+    rig: RigFile = SIMULATED,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model file or name; default: the rig file's, or record only."),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="Mask for the SLM: a file, or the name of a design; default: the rig's."),
+    ] = None,
+    laser: Annotated[
+        list[str] | None,
+        typer.Option("--laser", metavar="NAME=MW", help="In place of the rig file's; repeatable."),
+    ] = None,
+    exposure_ms: Annotated[
+        float | None, typer.Option("--exposure-ms", help="Default: the rig file's.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="On the network's output; default: the model's.")
+    ] = None,
+    device: Device = DeviceName.auto,
+    as_json: Json = False,
+) -> None:
+    """Record a movie; localize and link it while it comes.
+
+    Lasers are off and the camera has stopped whenever this ends, also by Ctrl+C.
+    Example: `dsacq live --rig my-rig.toml --model tetrapod --frames 1000 -o telomeres-3`
+    """
+    from hardware.acquire import acquire
+    from hardware.rig import open_rig
+
+    settings = _settings(rig)
+    wanted = settings.use.model if model is None else model
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_rig(settings, _screens(stack)))
+        if exposure_ms is not None:
+            opened.camera.set_exposure(exposure_ms / 1000)
+        localizer = None if wanted is None else _localizer(opened, Path(wanted), threshold, device)
+        if localizer is None:
+            say("Remark: no model is given, so frames are recorded and not localized.")
+        updates = acquire(
+            opened,
+            frames,
+            folder=output,
+            mask=_mask(opened, mask),
+            lasers_mw=_powers(laser),
+            localizer=localizer,
+        )
+        last, found = _watched(updates, frames)
+    if as_json:
+        state = {"state": last.state, "reason": last.reason, "localizations": found}
+        print_json({**asdict(last.counters), **state, "analysis_failure": last.analysis_failure})
+    else:
+        typer.echo(_told(last, found, output))
+    if last.analysis_failure:
+        raise UserError(f"{last.analysis_failure} The recording {output} is {last.state}.")
+    if last.state != "complete":
+        raise UserError(last.reason)
+
+
+@rig_app.command("check")
+def check(
+    file: Annotated[str, typer.Argument(help="Rig file, or `simulated`.")], as_json: Json = False
+) -> None:
+    """Open each device of a rig, tell what it is, and close it.
+
+    The exit code is 0 only when all of them work. Lasers stay dark.
+    Example: `dsacq rig check my-rig.toml`
+    """
+    from hardware.rig import check_rig
+
+    findings = []
+    with ExitStack() as stack:
+        for one in check_rig(_settings(file), _screens(stack)):
+            findings.append(one)
+            if not as_json:
+                mark = "ok  " if one.works else "FAIL"
+                typer.echo(f"{mark}  {one.device:10} {one.kind:13} {one.told}")
+    if as_json:
+        print_json({"devices": [asdict(one) for one in findings]})
+    failed = [one.device for one in findings if not one.works]
+    if failed:
+        raise UserError(f"{len(failed)} of {len(findings)} devices failed: {', '.join(failed)}.")
+
+
+def _settings(rig: str) -> "RigSettings":
+    from hardware.rig_file import read_rig, simulated_rig
+
+    return simulated_rig() if rig == SIMULATED else read_rig(Path(rig))
+
+
+def _screens(stack: ExitStack) -> "Callable[[str, ScreenSLMSettings], SLM]":
+    """Makes SLMs that are screens; the application that they need is made with the first."""
+
+    def open_screen(name: str, settings: "ScreenSLMSettings") -> "SLM":
+        from PyQt6.QtWidgets import QApplication
+
+        from ui.slm_screen import ScreenSLM
+
+        application = QApplication.instance() or QApplication([])
+        stack.callback(application.processEvents)
+        return ScreenSLM(name, settings)
+
+    return open_screen
+
+
+def _localizer(
+    rig: "Rig", model: Path, threshold: float | None, device: DeviceName
+) -> "LiveLocalizer":
+    from dsacq.device import chosen_device
+    from dsacq.localize.as_they_come import LiveLocalizer
+    from dsacq.localize.localizer import LocalizeSettings
+    from dsacq.networks.model_file import load_model
+    from hardware.acquire import check_model
+    from ui.commands.models import find_model
+
+    loaded = load_model(find_model(model))
+    check_model(rig, loaded)
+    link = replace(rig.settings.use.link, frame_interval_s=rig.camera.exposure_s)
+    return LiveLocalizer(
+        loaded,
+        link,
+        LocalizeSettings(threshold=threshold),
+        camera=rig.noise(),
+        device=chosen_device(device),
+    )
+
+
+def _mask(rig: "Rig", given: Path | None) -> "PhaseMask | None":
+    from dsacq.physics.masks import DESIGNS
+    from dsacq.simulation.settings import MaskChoice, chosen_mask
+
+    choice = rig.settings.use.mask
+    if given is not None:
+        design = str(given) if str(given) in DESIGNS and not given.exists() else None
+        choice = MaskChoice(design=design) if design else MaskChoice(file=given)
+    return None if choice is None else chosen_mask(choice, rig.optics, Path())
+
+
+def _powers(given: list[str] | None) -> dict[str, float] | None:
+    if given is None:
+        return None
+    powers = {}
+    for one in given:
+        name, _, power = one.partition("=")
+        try:
+            powers[name] = float(power)
+        except ValueError:
+            raise SettingsError(f"laser {one!r} is not of the form NAME=MW, as 561=20.") from None
+    return powers
+
+
+def _watched(updates: "Generator[Update]", frames: int) -> "tuple[Update, int]":
+    """Shows how it goes; the last update, and how many localizations there were."""
+    found, last = 0, None
+    with closing(updates), live_bar(frames) as show:
+        for last in updates:
+            found += sum(len(table) for table in last.found)
+            show(last.counters.received, _remark(last))
+    assert last is not None
+    return last, found
+
+
+def _remark(update: "Update") -> str:
+    counters = update.counters
+    lost = counters.lost_in_core + counters.lost_in_camera
+    free = "" if update.free_bytes is None else f"  free {update.free_bytes / 1e9:.0f} GB"
+    return f"written {counters.written}  analysed {counters.analysed}  lost {lost}{free}"
+
+
+def _told(update: "Update", found: int, folder: Path) -> str:
+    counters: Any = update.counters
+    return (
+        f"{folder}: {update.state}; {counters.received} of {counters.asked} frames received, "
+        f"{counters.written} written, {counters.analysed} analysed, {counters.lost_in_core} lost "
+        f"in the core, {counters.lost_in_camera} in the camera; {found} localizations."
+    )
