@@ -1,8 +1,6 @@
 """Localizations as they come, in a file that a crash leaves readable: an Arrow stream."""
 
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,8 +13,8 @@ from dsacq.data import COLUMNS, Localizations
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
 from dsacq.files.parquet import OPTIONS, with_origin
+from dsacq.files.reading import reading
 
-_FLUSH_S = 1.0
 _SCHEMA = pa.schema(
     [
         ("frame", pa.int64()),
@@ -28,18 +26,16 @@ _ROWS = 1 << 17  # of a row group
 
 
 class LocalizationStream:
-    """Appends linked localizations to a file; what is a second old survives a crash.
+    """Appends linked localizations to a file; what was appended survives a crash.
 
     Methods raise FileError when the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._flushed_s = time.monotonic()
         try:
             self._file = path.open("wb")
             self._writer = pa.ipc.new_stream(self._file, _SCHEMA)
-            self._file.flush()
         except OSError as error:
             raise self._failure(error) from error
 
@@ -51,9 +47,7 @@ class LocalizationStream:
         arrays = [np.asarray(table[field.name], field.type.to_pandas_dtype()) for field in _SCHEMA]
         try:
             self._writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
-            if time.monotonic() - self._flushed_s > _FLUSH_S:
-                self._file.flush()
-                self._flushed_s = time.monotonic()
+            self._file.flush()
         except OSError as error:
             raise self._failure(error) from error
 
@@ -87,9 +81,9 @@ class LocalizationStream:
 def to_parquet(path: Path, target: Path, origin: dict[str, Any]) -> int:
     """Write what a stream holds, up to where it was cut short, as Parquet; returns the rows.
 
-    Raises FileError when the stream cannot be opened or the target not be written.
+    Raises FileError when the stream cannot be read or is damaged, or the target not be written.
     """
-    rows = 0
+    rows = written = 0
     with (
         replacing(target) as partial,
         pq.ParquetWriter(partial, with_origin(_SCHEMA, origin), **OPTIONS) as writer,
@@ -98,19 +92,22 @@ def to_parquet(path: Path, target: Path, origin: dict[str, Any]) -> int:
         for batch in _batches(path):
             waiting.append(batch)
             rows += batch.num_rows
-            if sum(one.num_rows for one in waiting) >= _ROWS:
+            if rows - written >= _ROWS:
                 writer.write_table(pa.Table.from_batches(waiting, _SCHEMA))
-                waiting = []
+                waiting, written = [], rows
         writer.write_table(pa.Table.from_batches(waiting, _SCHEMA))
     return rows
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    try:
-        with path.open("rb") as file, suppress(pa.ArrowInvalid):  # invalid where it was cut short
-            for batch in pa.ipc.open_stream(file):
-                if batch.schema != _SCHEMA:
-                    raise FileError(f"{path}: is not a stream of localizations of this version.")
+    with reading(path, "a stream of localizations"), path.open("rb") as file:
+        try:
+            stream = pa.ipc.open_stream(file)
+            if stream.schema != _SCHEMA:
+                raise FileError(f"{path}: is not a stream of localizations of this version.")
+            for batch in stream:
+                batch.validate()
                 yield batch
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error}).") from None
+        except (pa.ArrowException, OSError):
+            if file.read(1):  # else it was cut short
+                raise

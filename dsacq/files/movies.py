@@ -94,8 +94,8 @@ def open_movie(path: Path) -> Movie:
     """The movie in a file or folder.
 
     A file: TIFF, BigTIFF, OME-TIFF, ImageJ stack, any file of a Micro-Manager recording (it opens
-    whole), or .dax with its .inf. A folder: NDTiff, a Micro-Manager recording, or TIFF files in
-    natural order, a recording of ours. Channels and z planes come as frames in the order of the
+    whole), or .dax with its .inf. A folder: NDTiff, a Micro-Manager recording, TIFF files in
+    natural order, or a recording of ours. Channels and z planes come as frames in the order of the
     file. Raises FileError when its first frame cannot be read.
     """
     path = Path(path)
@@ -135,8 +135,14 @@ def _open_recording(folder: Path) -> FrameReader:
     paths = movie_files(folder)
     if not paths:
         raise FileError(f"{folder}: is a recording without any frame.")
+    facts = read_facts(folder)
     series = Series(paths)
-    series.metadata |= movie_metadata(read_facts(folder))  # the files lack it after a crash
+    series.metadata |= movie_metadata(facts)  # the files lack it after a crash
+    if facts.state == "recording" and series.count > 1:
+        try:
+            series.read(series.count - 1)
+        except FileError:  # only begun when the program was cut short, or just now
+            series.count -= 1
     return series
 
 

@@ -11,17 +11,19 @@ crash or power cut is known by its state and opens like any other.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
-from dsacq.files.atomic import write_atomically
+from dsacq.files.atomic import replacing
+from dsacq.files.image_description import json_object
 
 FACTS, FRAMES = "recording.json", "frames.jsonl"
 LOCALIZATIONS, STREAMED = "localizations.parquet", "localizations.arrows"
@@ -57,9 +59,9 @@ class Facts:
     started: str  # ISO 8601
     ended: str | None
     software: str
-    shape_px: tuple[int, int]  # rows, columns
-    pixel_um: float | None  # in the sample
-    exposure_s: float
+    shape_px: tuple[PositiveInt, PositiveInt]  # rows, columns
+    pixel_um: PositiveFloat | None  # in the sample
+    exposure_s: NonNegativeFloat
     frames: Counters
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -77,8 +79,8 @@ def movie_file(folder: Path, part: int) -> Path:
 def movie_files(folder: Path) -> list[Path]:
     """The parts of the movie that have frames, in order. Raises FileError where one is missing."""
     found = []
-    parts = sorted(folder.glob("movie_*.tif"), key=lambda path: int(_number(path)))
-    for part, path in enumerate(parts):
+    numbered = [path for path in folder.glob("movie_*.tif") if _digits(path).isdecimal()]
+    for part, path in enumerate(sorted(numbered, key=lambda path: int(_digits(path)))):
         if path != movie_file(folder, part):
             raise FileError(f"{movie_file(folder, part)}: is missing; the movie goes on after it.")
         if path.stat().st_size > EMPTY_TIFF_BYTES:
@@ -86,9 +88,8 @@ def movie_files(folder: Path) -> list[Path]:
     return found
 
 
-def _number(path: Path) -> str:
-    digits = path.stem.removeprefix("movie_")
-    return digits if digits.isdecimal() else "-1"
+def _digits(path: Path) -> str:
+    return path.stem.removeprefix("movie_")
 
 
 def read_facts(folder: Path) -> Facts:
@@ -106,9 +107,12 @@ def read_facts(folder: Path) -> Facts:
 
 
 def write_facts(folder: Path, facts: Facts) -> None:
-    """Raises FileError."""
+    """Write recording.json, down to the disk. Raises FileError."""
     text = json.dumps(asdict(facts), indent=1, default=str)
-    write_atomically(folder / FACTS, text.encode())
+    with replacing(folder / FACTS) as partial, partial.open("wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def movie_metadata(facts: Facts) -> dict[str, Any]:
@@ -118,14 +122,10 @@ def movie_metadata(facts: Facts) -> dict[str, Any]:
 
 
 def read_frame_lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """The lines of frames.jsonl, up to one that was cut short. Raises FileError."""
+    """The lines of frames.jsonl that are whole. Raises FileError."""
     path = folder / FRAMES
     try:
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                try:
-                    yield json.loads(line)
-                except ValueError:
-                    return
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path}: cannot be read ({error}).") from None
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            yield from filter(None, map(json_object, lines))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error}).") from None

@@ -6,19 +6,20 @@ to there are readable.
 """
 
 import json
+import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Empty, Full, Queue
+from queue import Full, Queue
 from threading import Event, Lock, Thread
 from typing import IO, Any
 
 import numpy as np
 
 from dsacq.errors import FileError
-from dsacq.files.recording import FRAMES, Facts, movie_file, movie_metadata, write_facts
+from dsacq.files.recording import FACTS, FRAMES, Facts, movie_file, movie_metadata, write_facts
 from dsacq.files.tiff_trim import trim
 from dsacq.files.tiff_writer import TiffPages
 from dsacq.stream import Frame
@@ -26,6 +27,7 @@ from dsacq.stream import Frame
 _SYNC_S = 1.0
 _STEP_S = 0.05
 _GIGABYTE = 1e9
+_MOST_BYTES_PER_S = 1e9  # of a camera: a short exposure does not make it faster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,26 +56,25 @@ class RecordingWriter:
         self.folder, self.facts = folder, facts
         self._disk = disk
         self._frame_bytes = 2 * facts.shape_px[0] * facts.shape_px[1]
-        rate = self._frame_bytes / facts.exposure_s
-        self._reserve_bytes = max(disk.reserve_bytes, disk.reserve_s * rate)
+        interval_s = max(facts.exposure_s, self._frame_bytes / _MOST_BYTES_PER_S)
+        reserve_bytes = disk.reserve_s * self._frame_bytes / interval_s
+        self._reserve_bytes = max(disk.reserve_bytes, reserve_bytes)
         _make(folder)
         self._check_room()
         write_facts(folder, facts)
-        self._pages = self._part(0)
-        self._lines: IO[str] = (folder / FRAMES).open("w", encoding="utf-8")
+        self._parts = 0
+        self._pages = self._next_part()
+        self._lines = _open_lines(folder / FRAMES)
         self._queue: Queue[Frame | None] = Queue(max(2, int(disk.queue_bytes / self._frame_bytes)))
-        self._files = Lock()  # held where files are changed or synced
-        self._text = Lock()
+        self._files = Lock()  # held where a movie file is ended or synced
         self._ended = Event()
         self._written = 0
-        self._trouble: FileError | None = None
-        self._failed = False
-        self._threads = [
-            Thread(target=self._guarded, args=(work,), name=name, daemon=True)
-            for work, name in ((self._write_all, "recording"), (self._sync_often, "recording sync"))
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._failure: FileError | None = None
+        self._nearly_full: FileError | None = None
+        self._writer = Thread(target=self._write_all, name="recording", daemon=True)
+        self._syncer = Thread(target=self._sync_often, name="recording sync", daemon=True)
+        self._writer.start()
+        self._syncer.start()
 
     @property
     def written(self) -> int:
@@ -83,7 +84,7 @@ class RecordingWriter:
     @property
     def trouble(self) -> FileError | None:
         """Why the recording must end, once it must."""
-        return self._trouble
+        return self._failure or self._nearly_full
 
     @property
     def queue_fill(self) -> float:
@@ -97,12 +98,13 @@ class RecordingWriter:
     def put(self, frame: Frame) -> None:
         """Hand over a frame; waits while the queue is full. Raises FileError once a write failed.
 
-        The frame's pixels must not be changed afterwards.
+        The frame's pixels must not be changed afterwards. Not for use beside or after `close`.
         """
         while True:
-            if self._failed:
-                assert self._trouble is not None
-                raise self._trouble
+            if self._failure:
+                raise self._failure
+            if self._ended.is_set():
+                raise ValueError("frame: the recording was closed, expected it before")
             try:
                 return self._queue.put(frame, timeout=_STEP_S)
             except Full:
@@ -112,101 +114,94 @@ class RecordingWriter:
         """Write what waits, complete the files, and store facts, with the frames really written.
 
         Raises FileError when that fails, or a write had failed; the facts are stored all the same
-        where the disk lets it. Does no harm twice.
+        where the disk lets it, and their state is "failed" then. Does no harm twice.
         """
         if self._ended.is_set():
             return
-        while self._threads[0].is_alive():
-            try:
-                self._queue.put(None, timeout=_STEP_S)
-                break
-            except Full:
-                continue
-        self._threads[0].join()
+        self._queue.put(None)
+        self._writer.join()
         self._ended.set()
-        self._threads[1].join()
-        try:
-            self._finish()
-        finally:
-            frames = replace(facts.frames, written=self._written)
-            write_facts(self.folder, replace(facts, frames=frames))
-        if self._failed:
-            assert self._trouble is not None
-            raise self._trouble
-
-    def _finish(self) -> None:
-        with self._files:
-            self._end_part()
-        try:
+        self._syncer.join()
+        with self._telling():
+            self._end_movie()
+        with self._telling():
             self._lines.close()
-        except OSError as error:
-            raise self._failure(FRAMES, error) from error
+        if self._failure and facts.state != "failed":
+            facts = replace(facts, state="failed", reason=str(self._failure))
+        with self._telling():
+            write_facts(
+                self.folder, replace(facts, frames=replace(facts.frames, written=self._written))
+            )
+        if self._failure:
+            raise self._failure
 
-    def _end_part(self) -> None:
-        if self._failed:  # perhaps half a page was written: cut off, it is room for the facts
+    def _end_movie(self) -> None:
+        if self._failure:  # perhaps half a page was written: cut off, it is room for the facts
             with suppress(FileError):
                 self._pages.close()
-            trim(self._pages.path)
-            return
-        self._pages.sync()
-        self._pages.finish()
+            trim(self._pages.path, self._frame_bytes)
+        else:
+            _complete(self._pages)
 
-    def _part(self, number: int) -> TiffPages:
-        path = movie_file(self.folder, number)
+    def _next_part(self) -> TiffPages:
+        path = movie_file(self.folder, self._parts)
+        self._parts += 1
         return TiffPages(path, self.facts.shape_px, np.uint16, movie_metadata(self.facts))
 
     def _write_all(self) -> None:
-        part = 0
         while (frame := self._queue.get()) is not None:
-            full = self._pages.size + self._frame_bytes > self._disk.part_bytes
-            if self._pages.count and (full or self._pages.count >= self._disk.part_frames):
-                part += 1
-                with self._files:
-                    self._end_part()
-                    self._pages = self._part(part)
-            self._pages.write(frame.pixels)
-            with self._text:
-                self._lines.write(_line(self._written, frame))
-            self._written += 1
+            if not self._failure:  # else only make room, so that whoever waits for it goes on
+                with self._telling():
+                    self._write(frame)
+
+    def _write(self, frame: Frame) -> None:
+        pages, disk = self._pages, self._disk
+        full = pages.size + self._frame_bytes > disk.part_bytes or pages.count >= disk.part_frames
+        if full and pages.count:
+            with self._files:
+                self._pages = self._next_part()
+                _complete(pages)
+        self._pages.write(frame.pixels)
+        self._written += 1
+        self._lines.write(_line(self._written - 1, frame))
+        self._lines.flush()
 
     def _sync_often(self) -> None:
-        while not self._ended.wait(_SYNC_S):
-            with self._text:
-                self._lines.flush()
-            with self._files:
-                self._pages.sync()
-            if self._trouble is None and (free := self.free_bytes()) < self._reserve_bytes:
-                self._trouble = FileError(
-                    f"{self.folder}: the disk is nearly full, {free / _GIGABYTE:.1f} GB are left "
-                    f"and {self._reserve_bytes / _GIGABYTE:.1f} GB are kept free; the frames so "
-                    "far are kept."
-                )
+        while not (self._failure or self._ended.wait(_SYNC_S)):
+            with self._telling():
+                self._watch_disk()
+                with self._files:
+                    self._pages.sync()
+                os.fsync(self._lines.fileno())
+                os.utime(self.folder / FACTS)  # a sign of life, also where frames are rare
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _watch_disk(self) -> None:
+        if (free := self.free_bytes()) < self._reserve_bytes:
+            self._nearly_full = FileError(
+                f"{self.folder}: the disk is nearly full, {free / _GIGABYTE:.1f} GB are left "
+                f"and {self._reserve_bytes / _GIGABYTE:.1f} GB are kept free; the frames so "
+                "far are kept."
+            )
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Keeps the first error as the one that ended the recording."""
         try:
-            work()
+            yield
         except Exception as error:
-            self._trouble = self._failure("", error)
-            self._failed = True
-            while True:  # whoever waits for room is let go
-                try:
-                    self._queue.get_nowait()
-                except Empty:
-                    return
-
-    def _failure(self, name: str, error: Exception) -> FileError:
-        if isinstance(error, FileError):
-            return error
-        told = error.strerror if isinstance(error, OSError) else error
-        return FileError(f"{self.folder / name}: cannot be written ({told}).")
+            told = error.strerror if isinstance(error, OSError) else error
+            failure = FileError(f"{self.folder}: cannot be written ({told}).")
+            self._failure = self._failure or (error if isinstance(error, FileError) else failure)
 
     def _check_room(self) -> None:
-        asked = self.facts.frames.asked or 0
-        needed = asked * self._frame_bytes * self._disk.margin + self._reserve_bytes
+        asked = self.facts.frames.asked
+        frames_bytes = (asked or 0) * self._frame_bytes * self._disk.margin
+        needed = frames_bytes + self._reserve_bytes
         if (free := self.free_bytes()) < needed:
+            what = "a recording needs" if asked is None else f"{asked} frames need"
             raise FileError(
-                f"{self.folder}: {asked} frames need {needed / _GIGABYTE:.1f} GB with what is kept "
-                f"free, but the disk has {free / _GIGABYTE:.1f} GB; free some or record fewer."
+                f"{self.folder}: {what} {needed / _GIGABYTE:.1f} GB with what is kept free, but "
+                f"the disk has {free / _GIGABYTE:.1f} GB; free some or record fewer."
             )
 
 
@@ -220,8 +215,22 @@ def _make(folder: Path) -> None:
         raise FileError(f"{folder}: is not empty; give a recording a folder of its own.")
 
 
+def _complete(pages: TiffPages) -> None:
+    try:
+        pages.sync()
+    finally:
+        pages.finish()
+
+
+def _open_lines(path: Path) -> IO[str]:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror or error}).") from None
+
+
 def _line(number: int, frame: Frame) -> str:
     values: dict[str, Any] = {"frame": number, "index": frame.index, "time_s": frame.time_s}
     if frame.camera_index is not None:
         values["camera_index"] = frame.camera_index
-    return json.dumps(values | dict(frame.metadata), default=str) + "\n"
+    return json.dumps({**frame.metadata, **values}, default=str) + "\n"

@@ -10,28 +10,51 @@ from dsacq.files.tiff import TiffStack
 _FIRST_LINK = 8  # place of the link to the first page in the header
 _HEADER_BYTES = 16
 _TAG_BYTES = 20
+_MOST_DIRECTORY_BYTES = 1 << 16  # of a page, beside its pixels
 
 
-def trim(path: Path) -> int:
+def trim(path: Path, frame_bytes: int) -> int:
     """End a file after its last page that can be read; returns the pages it has.
 
-    Pages follow one another in the file, as `TiffPages` writes them. Raises FileError when the file
-    cannot be read or changed.
+    Pages follow one another in the file, as `TiffPages` writes them. A part of a page at the end is
+    cut off. More than that is not what a crash leaves, so it stays behind the last page, where it
+    may still be rescued; and a long file without a page that can be read is left as it is. Raises
+    FileError when the file cannot be changed.
+    """
+    offsets, count = _pages(path)
+    if count == len(offsets) > 0:
+        return count
+    try:
+        size = path.stat().st_size
+        end = offsets[count] if count else _HEADER_BYTES
+        partial = size - end <= frame_bytes + _MOST_DIRECTORY_BYTES
+        if size > _HEADER_BYTES and (partial or count):
+            with path.open("r+b") as file:
+                file.seek(_link(file, offsets[count - 1]) if count else _FIRST_LINK)
+                file.write(struct.pack("<Q", 0))
+                if partial:
+                    file.truncate(min(size, end))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be repaired ({error.strerror or error}).") from None
+    return count
+
+
+def _pages(path: Path) -> tuple[list[int], int]:
+    """Where pages are or should be, and how many of them come before the first lost one at the end.
+
+    None where the file cannot be read at all.
     """
     try:
         stack = TiffStack(path)
     except FileError:
-        _end(path, None, _HEADER_BYTES)
-        return 0
+        return [], 0
     try:
-        offsets, count = list(stack.offsets), len(stack.offsets)
+        count = len(stack.offsets)
         while count and not readable(stack, count - 1):
             count -= 1
+        return list(stack.offsets), count
     finally:
         stack.close()
-    if count < len(offsets):
-        _end(path, offsets[count - 1] if count else None, offsets[count])
-    return count
 
 
 def readable(stack: TiffStack, index: int) -> bool:
@@ -41,17 +64,6 @@ def readable(stack: TiffStack, index: int) -> bool:
     except FileError:
         return False
     return True
-
-
-def _end(path: Path, last_page: int | None, size: int) -> None:
-    """Make this the last page, and cut the file to `size` bytes."""
-    try:
-        with path.open("r+b") as file:
-            file.seek(_FIRST_LINK if last_page is None else _link(file, last_page))
-            file.write(struct.pack("<Q", 0))
-            file.truncate(size)
-    except (OSError, struct.error) as error:
-        raise FileError(f"{path}: cannot be repaired ({error}).") from None
 
 
 def _link(file: BinaryIO, page: int) -> int:

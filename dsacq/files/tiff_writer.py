@@ -16,8 +16,10 @@ from numpy.typing import DTypeLike
 
 from dsacq.errors import FileError
 from dsacq.files.binary import Image
+from dsacq.files.reading import reading, reason
 
 _MOST_FRAMES = 10**12
+_PARTLY = "not all of a frame was taken; the disk is perhaps full"
 
 
 class TiffPages:
@@ -66,6 +68,9 @@ class TiffPages:
                 **self._options,
             )
             self._file.flush()
+            # NumPy is silent when the last bytes of an array find no room
+            if os.fstat(self._file.fileno()).st_size < self._file.tell():
+                raise OSError(_PARTLY)
         except OSError as error:
             raise self._failure(error) from error
         self._options["description"] = None
@@ -81,29 +86,38 @@ class TiffPages:
     def close(self) -> None:
         """Leave the file as it is: a plain TIFF stack. Does no harm twice."""
         try:
-            self._tiff.close()
-            self._file.close()
+            try:
+                self._tiff.close()
+            finally:
+                self._file.close()
         except OSError as error:
             raise self._failure(error) from error
 
     def finish(self) -> None:
-        """Close, and describe the frames in OME-XML."""
+        """Close, and describe the frames, if there are any, in OME-XML."""
         self.close()
-        describe(self.path, self._ome_xml(self.count))
+        if self.count:
+            describe(self.path, self._ome_xml(self.count))
 
     def _ome_xml(self, frames: int) -> bytes:
         return ome_xml(self.shape, self.dtype, frames, self._metadata)
 
     def _failure(self, error: OSError) -> FileError:
-        return FileError(f"{self.path}: cannot be written ({error.strerror or error}).")
+        return FileError(f"{self.path}: cannot be written ({error.strerror or _PARTLY}).")
+
+
+def is_described(path: Path, frames: int) -> bool:
+    """Whether the first page of a file has OME-XML of so many frames. Raises FileError."""
+    with reading(path, "a TIFF file"):
+        return f'SizeT="{frames}"' in (tifffile.tiffcomment(path) or "")
 
 
 def describe(path: Path, xml: bytes) -> None:
     """Put OME-XML on the first page, where its place was kept. Raises FileError."""
     try:
         tifffile.tiffcomment(path, xml)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    except Exception as error:  # of any kind, where the page is damaged
+        raise FileError(f"{path}: cannot be described ({reason(error)}).") from error
 
 
 def ome_xml(
