@@ -71,9 +71,9 @@ def score(found: Localizations, truth: Localizations) -> None:
     for radius_nm in RADII_NM:
         scores = evaluate(found, truth, radius_um=radius_nm / 1000)
         print(
-            f"within {radius_nm:.0f} nm: Jaccard {scores.jaccard:.3f}, recall {scores.recall:.3f}, "
-            f"precision {scores.precision:.3f}, RMSE lateral {scores.rmse_lateral_nm:.1f} nm, axial "
-            f"{scores.rmse_axial_nm:.1f} nm"
+            f"within {radius_nm:.0f} nm: Jaccard {scores.jaccard:.3f}, "
+            f"recall {scores.recall:.3f}, precision {scores.precision:.3f}, "
+            f"RMSE lateral {scores.rmse_lateral_nm:.1f} nm, axial {scores.rmse_axial_nm:.1f} nm"
         )
     lengths = found.table.groupby("track").size()
     long = lengths[lengths >= 10]
