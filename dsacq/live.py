@@ -6,6 +6,7 @@ frames first, and counts it. Three threads work: one takes frames from the camer
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -27,7 +28,8 @@ from dsacq.version import software
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
-_LONGEST_WAIT_S = 5.0  # for a frame, or five exposures where that is more
+_PATIENT_EXPOSURES = 5
+_LAST_ANALYSIS_S = 2.0  # of frames that wait to be localized when the camera was stopped early
 _BACKLOG_S = 1.0  # of frames that wait to be localized
 _MOST_WAITING, _LEAST_WAITING = 64, 4
 _UNSEEN_TABLES = 1000  # kept for whoever watches
@@ -77,16 +79,20 @@ def live(
     localizer: LiveLocalizer | None = None,
     on_end: Callable[[], None] = lambda: None,
     interval_s: float = 0.1,
+    patience_s: float = 5.0,
 ) -> Generator[Update]:
     """Run a camera for `count` frames, or until the generator is closed; yields often.
 
     Without a plan nothing is recorded, and frames may be left out. The last update tells how it
     ended: the state is "complete", "stopped" or "failed". on_end: makes lasers dark; it is called
-    as soon as the sequence ends for whatever reason, and may be called again. Closing the
-    generator ends the sequence; what the camera had taken by then is recorded.
-    Raises FileError when the recording cannot be begun or not be completed.
+    as soon as the sequence ends for whatever reason, before the camera is stopped, and may be
+    called again, by another thread too. patience_s: how long a frame is waited for, or five
+    exposures where that is more. Closing the generator ends the sequence; what the camera had taken
+    by then is recorded. Raises FileError when the recording cannot be begun or not be completed;
+    and, once the recording is closed, what on_end or stopping the camera raised.
     """
-    session = _Session(stream, count, plan, localizer, on_end)
+    patience_s = max(patience_s, _PATIENT_EXPOSURES * stream.exposure_s)
+    session = _Session(stream, count, plan, localizer, on_end, patience_s)
     try:
         session.start()
         while session.going(interval_s):
@@ -131,9 +137,10 @@ class _Session:
         plan: RecordingPlan | None,
         localizer: LiveLocalizer | None,
         on_end: Callable[[], None],
+        patience_s: float,
     ) -> None:
         self._stream, self._count, self._plan = stream, count, plan
-        self._localizer, self._on_end = localizer, on_end
+        self._localizer, self._on_end, self._patience_s = localizer, on_end, patience_s
         self._began_s = time.monotonic()
         self._facts = Facts(
             state="recording",
@@ -155,6 +162,8 @@ class _Session:
         self._reason = ""
         self._analysis_failure = ""
         self._stop = Event()
+        self._asked_s = math.inf  # when the camera was asked for the frame it has yet to give
+        self._analysis_ends_s = math.inf
         most = int(_BACKLOG_S / max(stream.exposure_s, 1e-6))
         self._waiting = _Waiting(min(max(most, _LEAST_WAITING), _MOST_WAITING))
         self._recorder: RecordingWriter | None = None
@@ -172,6 +181,8 @@ class _Session:
         end_s = time.monotonic() + wait_s
         for thread in (self._acquiring, self._analysing):
             thread.join(max(end_s - time.monotonic(), 0))
+        if self._hangs():
+            return False
         return self._acquiring.is_alive() or self._analysing.is_alive()
 
     def update(self) -> Update:
@@ -196,36 +207,60 @@ class _Session:
         )
 
     def end(self) -> None:
-        """Camera stopped and lasers dark first; then all is written that was taken."""
+        """Lasers dark and camera stopped first; then all is written that was taken."""
         self._stop.set()
         try:
             self._quieten()
         finally:
-            for thread in (self._acquiring, self._analysing):
-                if thread.ident is not None:
-                    thread.join()
-            if self._recorder is not None:
-                ended = replace(
-                    self._facts,
-                    state="stopped" if self._state == "recording" else self._state,
-                    reason=self._reason,
-                    ended=_now(),
-                    frames=self._counters,
-                )
-                self._recorder.close(ended)
+            self._finish()
 
     def _quieten(self) -> None:
+        """Lasers first: to stop a camera can take long."""
         try:
-            self._stream.stop()
-        finally:
             self._on_end()
+        finally:
+            self._stream.stop()
+
+    def _quieten_early(self) -> None:
+        """For the thread that takes frames, which goes on: `end` tries again, and raises."""
+        try:
+            self._quieten()
+        except Exception as error:
+            log.warning("%s", error)
+
+    def _finish(self) -> None:
+        while self._acquiring.is_alive() and not self._hangs():
+            self._acquiring.join(_POLL_S)
+        if self._acquiring.is_alive():
+            self._state = "failed"
+            self._reason = (
+                f"{self._stream.name}: did not answer for {self._patience_s:g} s and was given up; "
+                f"{self._kept()}."
+            )
+            self._waiting.close()
+        self._analysis_ends_s = time.monotonic() + _LAST_ANALYSIS_S
+        if self._analysing.ident is not None:
+            self._analysing.join()
+        if self._recorder is not None:
+            ended = replace(
+                self._facts,
+                state="stopped" if self._state == "recording" else self._state,
+                reason=self._reason,
+                ended=_now(),
+                frames=self._counters,
+            )
+            self._recorder.close(ended)
+
+    def _hangs(self) -> bool:
+        """Whether the camera's driver does not come back; nothing can be done for it here."""
+        return time.monotonic() - self._asked_s > self._patience_s + _POLL_S
 
     def _acquire(self) -> None:
         try:
             try:
                 self._take_all()
             finally:
-                self._quieten()
+                self._quieten_early()
         except UserError as error:
             self._state, self._reason = "failed", str(error)
         except Exception as error:
@@ -236,28 +271,36 @@ class _Session:
             self._waiting.close()
 
     def _take_all(self) -> None:
-        stream, patience_s = self._stream, max(_LONGEST_WAIT_S, 5 * self._stream.exposure_s)
+        stream = self._stream
         stream.start(self._count, newest_only=self._recorder is None)
-        stopped, last_s = False, time.monotonic()
+        quiet, last_s = False, time.monotonic()
         while True:
-            if self._stop.is_set() and not stopped:
-                self._quieten()
-                stopped = True
+            if self._stop.is_set() and not quiet:  # by `end`, perhaps before there was a sequence
+                self._quieten_early()
+                quiet = True
             if self._recorder is not None and self._recorder.trouble is not None:
                 raise self._recorder.trouble
-            frame = stream.next_frame(_POLL_S)
+            frame = self._next_frame()
+            if self._state == "failed":  # it was given up meanwhile
+                return
             if frame is not None:
                 self._take(frame)
                 last_s = time.monotonic()
             elif not stream.running:
                 break
-            elif time.monotonic() - last_s > patience_s:
+            elif time.monotonic() - last_s > self._patience_s:
                 raise StreamError(
-                    f"{stream.name}: sent no frame for {patience_s:.0f} s and was stopped; "
+                    f"{stream.name}: sent no frame for {self._patience_s:g} s and was stopped; "
                     f"{self._kept()}."
                 )
-        self._check_end(stopped)
-        self._state = "stopped" if stopped else "complete"
+        self._state = self._end_state()
+
+    def _next_frame(self) -> Frame | None:
+        self._asked_s = time.monotonic()
+        try:
+            return self._stream.next_frame(_POLL_S)
+        finally:
+            self._asked_s = math.inf
 
     def _take(self, frame: Frame) -> None:
         recorder, before = self._recorder, self._newest
@@ -298,23 +341,28 @@ class _Session:
             camera = max(camera - core, 0)
         if core or camera:
             self._count_up(lost_in_core=core, lost_in_camera=camera)
-            where = "on the way from the camera" if core else "in the camera"
             raise StreamError(
-                f"{self._stream.name}: {core or camera} frames before frame {frame.index} were "
-                f"lost {where}, and recording was stopped; {self._kept()}."
+                f"{self._stream.name}: lost frames before frame {frame.index}, {core} on the way "
+                f"and {camera} in the camera, and was stopped; {self._kept()}."
             )
 
-    def _check_end(self, stopped: bool) -> None:
-        received, asked = self._counters.received, self._count
-        if self._stream.overflowed and self._recorder is not None:
+    def _end_state(self) -> State:
+        """How a sequence ended of which all frames were taken."""
+        received, recorded = self._counters.received, self._recorder is not None
+        if received == self._count:
+            return "complete"
+        if recorded and self._stream.overflowed:
             raise StreamError(
                 f"{self._stream.name}: its buffer overflowed after {received} frames, as the disk "
                 f"or this computer was too slow; {self._kept()}."
             )
-        if not stopped and (asked is None or received < asked):
-            raise StreamError(
-                f"{self._stream.name}: ended by itself after {received} frames; {self._kept()}."
-            )
+        if self._stop.is_set():
+            return "stopped"
+        if self._count is not None and not recorded:  # frames may be left out then
+            return "complete"
+        raise StreamError(
+            f"{self._stream.name}: ended by itself after {received} frames; {self._kept()}."
+        )
 
     def _kept(self) -> str:
         if self._recorder is None:
@@ -357,6 +405,8 @@ class _Session:
             self._count_up(analysed=1)
             with self._lock:
                 self._found.append(found)
+            if time.monotonic() > self._analysis_ends_s:
+                return
 
     def _count_up(self, **more: int) -> None:
         with self._lock:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Generator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -75,23 +75,23 @@ def check_model(rig: Rig, model: Model) -> None:
 
 def _with_records(rig: Rig, folder: Path, updates: Generator[Update]) -> Generator[Update]:
     """Writes what else belongs into the recording, once it has begun."""
-    try:
-        first = next(updates, None)
-        if first is None:
-            return
+    with closing(updates):
+        first = next(updates)
         if rig.mask is not None:
             write_mask(rig.mask, folder / MASK)
-        yield first
         if isinstance(rig.camera, SimulatedCamera):
-            yield from _with_truth(rig.camera, rig.optics.pixel_um, folder, updates)
+            yield from _with_truth(rig.camera, rig.optics.pixel_um, folder, first, updates)
         else:
+            yield first
             yield from updates
-    finally:
-        updates.close()
 
 
 def _with_truth(
-    camera: SimulatedCamera, pixel_um: float, folder: Path, updates: Generator[Update]
+    camera: SimulatedCamera,
+    pixel_um: float,
+    folder: Path,
+    first: Update,
+    updates: Generator[Update],
 ) -> Generator[Update]:
     streamed = folder / _TRUTH_STREAM
     roi, binning = camera.roi, camera.binning
@@ -109,6 +109,7 @@ def _with_truth(
                 table.append(replace(truth, table=moved))
 
             try:
+                yield first
                 for update in updates:
                     take()
                     yield update

@@ -5,12 +5,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsacq.errors import SettingsError, UserError
+from dsacq.errors import FileError, SettingsError, UserError
 from dsacq.files.masks import read_phase
 from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.masks import PhaseMask
@@ -100,18 +101,22 @@ class Rig:
                 Panel(self.slm.shape, self.slm.pixel_um),
                 chosen.alignment,
                 chosen.levels.table(self.optics.wavelength_um),
-                correction_rad=None if chosen.correction is None else read_phase(chosen.correction),
+                correction_rad=_correction(chosen.correction, self.slm.shape),
                 carrier=chosen.carrier,
             )
         )
         self.mask = mask
 
     def light(self, lasers_mw: Mapping[str, float]) -> None:
-        """Switch these lasers on, with their powers, and open the shutters. Raises DeviceError."""
-        for name, power_mw in lasers_mw.items():
+        """Switch these lasers on, with their powers, and open the shutters.
+
+        Raises DeviceError, and SettingsError for a laser that the rig does not have.
+        """
+        for name in lasers_mw:
             if name not in self.lasers:
                 there = ", ".join(self.lasers) or "none"
                 raise SettingsError(f"the rig has no laser {name!r}; there is {there}.")
+        for name, power_mw in lasers_mw.items():
             self.lasers[name].set_power(power_mw)
         for shutter in self.shutters.values():
             shutter.set_opened(True)
@@ -128,7 +133,8 @@ class Rig:
         noise = self.settings.noise
         if noise is None and isinstance(self.camera, SimulatedCamera):
             noise = self.settings.bench.noise
-        return noise and noise_of_region(noise, self.camera.roi, self.camera.binning)
+        camera = self.camera
+        return noise and noise_of_region(noise, camera.sensor_shape, camera.roi, camera.binning)
 
     def close(self) -> None:
         """Lasers off first; then cameras stop, the SLM is blank, and all devices are released.
@@ -136,7 +142,8 @@ class Rig:
         Does all of it before it raises DeviceError with what went wrong. Does no harm twice.
         """
         devices, self._devices = self._devices, []
-        if not devices:
+        manager, self._manager = self._manager, None
+        if not devices and manager is None:
             return
         work: list[Callable[[], object]] = [self.dark]
         if camera := getattr(self, "camera", None):
@@ -145,8 +152,8 @@ class Rig:
         if self.slm is not None:
             work.append(self._blank)
         work += [device.close for device in reversed(devices)]
-        if self._manager is not None:
-            work.append(self._manager.close)
+        if manager is not None:
+            work.append(manager.close)
         _all_of(work)
 
     def _blank(self) -> None:
@@ -259,6 +266,18 @@ class _Opener:
         return self.manager
 
 
+def _correction(path: Path | None, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    if path is None:
+        return None
+    phase = read_phase(path)
+    if phase.shape != shape:
+        raise FileError(
+            f"{path}: has {phase.shape[0]} rows and {phase.shape[1]} columns, the SLM {shape[0]} "
+            f"and {shape[1]}; give the correction of this SLM."
+        )
+    return phase
+
+
 def _described(device: Any) -> str:
     """What a device tells of itself."""
     if hasattr(device, "next_frame"):
@@ -268,7 +287,7 @@ def _described(device: Any) -> str:
         return f"{columns} x {rows} pixels, exposure {device.exposure_s * 1000:g} ms{cold}"
     if hasattr(device, "move_to"):
         low, high = device.limits_um
-        return f"at {device.position_um():.2f} um, limits {low:g} to {high:g} um"
+        return f"at {device.position_um():z.2f} um, limits {low:g} to {high:g} um"
     if hasattr(device, "show"):
         rows, columns = device.shape
         return f"{columns} x {rows} pixels of {device.pixel_um:g} um"
@@ -278,14 +297,21 @@ def _described(device: Any) -> str:
 
 
 def _all_of(work: Iterable[Callable[[], object]]) -> None:
-    """Do all, then raise DeviceError with what went wrong."""
+    """Do all, then raise DeviceError with what went wrong, or what else ended a part of it."""
     failed: list[UserError] = []
+    other: BaseException | None = None
     for one in work:
         try:
             one()
         except UserError as error:
             if str(error) not in map(str, failed):
                 failed.append(error)
+        except BaseException as error:  # also Ctrl+C, pressed again: the rest is still to be done
+            other = error
+    if other is not None:
+        for failure in failed:
+            log.error("%s", failure)
+        raise other
     if failed:
         device = failed[0].device if isinstance(failed[0], DeviceError) else "rig"
         if len(failed) == 1:

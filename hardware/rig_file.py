@@ -105,6 +105,10 @@ class RigSettings:
     use: UseSettings = UseSettings()
 
     def __post_init__(self) -> None:
+        names = [name for name, _ in self.devices()]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"two devices are named {doubled[0]!r}: expected a name for each")
         kinds = {settings.kind for _, settings in self.devices()}
         if "micromanager" in kinds and self.micromanager is None:
             raise ValueError("a device is of the kind micromanager: expected a table micromanager")
@@ -139,7 +143,7 @@ def read_rig(path: Path) -> RigSettings:
     if isinstance(noise, dict):
         for name in _MAPS:
             if isinstance(noise.get(name), str):
-                noise[name] = _read_map(path.parent / noise[name])
+                noise[name] = _read_map(path.parent / noise[name], name)
     return _anchored(validated(RigSettings, values, str(path)), path.parent)
 
 
@@ -163,10 +167,10 @@ def simulated_rig() -> RigSettings:
     return validated(RigSettings, values, "simulated rig")
 
 
-def noise_of_region(noise: Noise, roi: Roi, binning: int) -> Noise:
-    """A camera's noise in the part of the sensor that is read out.
+def noise_of_region(noise: Noise, sensor_shape: tuple[int, int], roi: Roi, binning: int) -> Noise:
+    """A camera's noise in the part of the sensor, (rows, columns), that is read out.
 
-    Raises SettingsError for maps that do not cover it, or are of other pixels than binned ones.
+    Raises SettingsError for maps that are not of the whole sensor, or where pixels are binned.
     """
     if not isinstance(noise, ScmosCamera):
         return noise
@@ -174,22 +178,28 @@ def noise_of_region(noise: Noise, roi: Roi, binning: int) -> Noise:
     maps = {name: values for name, values in maps.items() if isinstance(values, np.ndarray)}
     if maps and binning != 1:
         raise SettingsError("noise: maps hold for single pixels, so use binning 1 or numbers.")
-    cut = {}
     for name, values in maps.items():
-        try:
-            cut[name] = values[roi.slices((values.shape[0], values.shape[1]))]
-        except SettingsError as error:
+        if values.shape != sensor_shape:
             raise SettingsError(
-                f"noise.{name}: the map is smaller than the sensor: {error}"
-            ) from None
-    return replace(noise, **cut)
+                f"noise.{name}: the map has {values.shape[0]} rows and {values.shape[1]} columns, "
+                f"the camera's sensor {sensor_shape[0]} and {sensor_shape[1]}; they must be alike."
+            )
+    return replace(noise, **{n: values[roi.slices(sensor_shape)] for n, values in maps.items()})
 
 
-def _read_map(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _read_map(path: Path, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     with reading(path, "a map of the camera's pixels"):
         values = np.load(path) if path.suffix.lower() == ".npy" else tifffile.imread(path)
     if values.ndim != 2 or values.dtype.kind not in "uif":
         raise FileError(f"{path}: is not a map of numbers, rows and columns.")
+    least_ok = values > 0 if name == "gain_adu_per_electron" else values >= 0
+    wrong = np.argwhere(~(least_ok & np.isfinite(values)))
+    if len(wrong):
+        row, column = wrong[0]
+        raise FileError(
+            f"{path}: {len(wrong)} values are no {name}, the first, {values[row, column]:g}, in "
+            f"row {row}, column {column}."
+        )
     return values.astype(np.float32)
 
 
@@ -199,9 +209,12 @@ def _anchored(settings: RigSettings, folder: Path) -> RigSettings:
     def there(path: Path | None) -> Path | None:
         return None if path is None else folder / path
 
+    def table(levels: GreyLevels) -> GreyLevels:
+        return replace(levels, lut=there(levels.lut))
+
     pattern, use = settings.pattern, settings.use
-    levels = replace(pattern.levels, lut=there(pattern.levels.lut))
-    pattern = replace(pattern, levels=levels, correction=there(pattern.correction))
+    bench = replace(settings.bench, true_levels=table(settings.bench.true_levels))
+    pattern = replace(pattern, levels=table(pattern.levels), correction=there(pattern.correction))
     if use.mask is not None:
         use = replace(use, mask=replace(use.mask, file=there(use.mask.file)))
     if use.model is not None and (folder / use.model).exists():
@@ -212,4 +225,4 @@ def _anchored(settings: RigSettings, folder: Path) -> RigSettings:
         if adapters is not None and adapters != "demo":
             adapters = folder / adapters
         manager = replace(manager, config=there(manager.config), adapters=adapters)
-    return replace(settings, pattern=pattern, use=use, micromanager=manager)
+    return replace(settings, pattern=pattern, use=use, micromanager=manager, bench=bench)

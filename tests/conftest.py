@@ -18,6 +18,17 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--bench",
+        type=Path,
+        metavar="RIG.toml",
+        help="put the devices of this rig to the test, in tests/hardware/test_bench_devices.py: "
+        "STAGES MOVE over much of their limits and LASERS SHINE, at up to half of "
+        "their limit_mw",
+    )
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real frames and reference results beside the checkout; skips where absent."""

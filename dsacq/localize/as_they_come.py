@@ -50,8 +50,8 @@ class LiveLocalizer:
         self, numbers: Sequence[int], frames: Sequence[NDArray[Any]]
     ) -> Generator[Localizations]:
         """Take frames (rows, columns) of rising numbers; yields a table per frame that is ready."""
-        self._numbers += numbers
-        self._frames += frames
+        self._numbers.extend(numbers)
+        self._frames.extend(frames)
         yield from self._localized(len(self._frames) - self._context)
 
     def rest(self) -> Generator[Localizations]:

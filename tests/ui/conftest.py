@@ -1,9 +1,12 @@
 """What tests of commands share."""
 
+import os
 from pathlib import Path
 
 import pytest
 from running import Run
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
 @pytest.fixture

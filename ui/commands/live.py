@@ -4,16 +4,17 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsacq.errors import SettingsError, UserError
+from dsacq.errors import FileError, SettingsError, UserError
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
 
 if TYPE_CHECKING:
     from dsacq.live import Update
     from dsacq.localize.as_they_come import LiveLocalizer
+    from dsacq.networks.model_file import Model
     from dsacq.physics.masks import PhaseMask
     from hardware.protocols import SLM
     from hardware.rig import Rig
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from hardware.slm_screen import ScreenSLMSettings
 
 SIMULATED = "simulated"
-rig_app = typer.Typer(no_args_is_help=True, help="Look after the rig.")
+rig_app = typer.Typer(no_args_is_help=True, help="Check the devices of a rig.")
 
 RigFile = Annotated[
-    str, typer.Option("--rig", metavar="FILE", help="Rig file, or `simulated` for the bench.")
+    str,
+    typer.Option("--rig", metavar="FILE", help="Rig file; `simulated`: a bench that is computed."),
 ]
 
 
@@ -36,18 +38,20 @@ def live(
     rig: RigFile = SIMULATED,
     model: Annotated[
         Path | None,
-        typer.Option(help="Model file or name; default: the rig file's, or record only."),
+        typer.Option(help="Model, a file or name; default: the rig file's; else record only."),
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(help="Mask for the SLM: a file, or the name of a design; default: the rig's."),
+        typer.Option(help="For the SLM, a file or a design's name; default: the rig file's."),
     ] = None,
     laser: Annotated[
         list[str] | None,
-        typer.Option("--laser", metavar="NAME=MW", help="In place of the rig file's; repeatable."),
+        typer.Option(
+            "--laser", metavar="NAME=MW", help="Light, in place of the rig file's; repeatable."
+        ),
     ] = None,
     exposure_ms: Annotated[
-        float | None, typer.Option("--exposure-ms", help="Default: the rig file's.")
+        float | None, typer.Option("--exposure-ms", help="Of a frame; default: the rig file's.")
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="On the network's output; default: the model's.")
@@ -57,6 +61,7 @@ def live(
 ) -> None:
     """Record a movie; localize and link it while it comes.
 
+    The folder gets the movie, recording.json, localizations.parquet with the tracks, and the mask.
     Lasers are off and the camera has stopped whenever this ends, also by Ctrl+C.
     Example: `dsacq live --rig my-rig.toml --model tetrapod --frames 1000 -o telomeres-3`
     """
@@ -64,21 +69,19 @@ def live(
     from hardware.rig import open_rig
 
     settings = _settings(rig)
-    wanted = settings.use.model if model is None else model
+    lasers_mw, shown, loaded = _powers(laser), _mask(settings, mask), _model(settings, model)
+    _require_new(output)
+    if rig == SIMULATED:
+        say("Remark: this is the simulated bench; real devices are opened with --rig FILE.")
+    if loaded is None:
+        say("Remark: no model is given, so frames are recorded and not localized.")
     with ExitStack() as stack:
         opened = stack.enter_context(open_rig(settings, _screens(stack)))
         if exposure_ms is not None:
             opened.camera.set_exposure(exposure_ms / 1000)
-        localizer = None if wanted is None else _localizer(opened, Path(wanted), threshold, device)
-        if localizer is None:
-            say("Remark: no model is given, so frames are recorded and not localized.")
+        localizer = None if loaded is None else _localizer(opened, loaded, threshold, device)
         updates = acquire(
-            opened,
-            frames,
-            folder=output,
-            mask=_mask(opened, mask),
-            lasers_mw=_powers(laser),
-            localizer=localizer,
+            opened, frames, folder=output, mask=shown, lasers_mw=lasers_mw, localizer=localizer
         )
         last, found = _watched(updates, frames)
     if as_json:
@@ -94,11 +97,12 @@ def live(
 
 @rig_app.command("check")
 def check(
-    file: Annotated[str, typer.Argument(help="Rig file, or `simulated`.")], as_json: Json = False
+    file: Annotated[str, typer.Argument(help="Rig file, or `simulated`.", metavar="FILE")],
+    as_json: Json = False,
 ) -> None:
     """Open each device of a rig, tell what it is, and close it.
 
-    The exit code is 0 only when all of them work. Lasers stay dark.
+    Nothing moves and lasers stay dark. The exit code is 0 only when all of them work.
     Example: `dsacq rig check my-rig.toml`
     """
     from hardware.rig import check_rig
@@ -109,7 +113,7 @@ def check(
             findings.append(one)
             if not as_json:
                 mark = "ok  " if one.works else "FAIL"
-                typer.echo(f"{mark}  {one.device:10} {one.kind:13} {one.told}")
+                typer.echo(f"{mark}  {one.device:12} {one.kind:12} {one.told}")
     if as_json:
         print_json({"devices": [asdict(one) for one in findings]})
     failed = [one.device for one in findings if not one.works]
@@ -138,21 +142,26 @@ def _screens(stack: ExitStack) -> "Callable[[str, ScreenSLMSettings], SLM]":
     return open_screen
 
 
+def _model(settings: "RigSettings", given: Path | None) -> "Model | None":
+    from dsacq.networks.model_file import load_model
+    from ui.commands.models import find_model
+
+    wanted = settings.use.model if given is None else given
+    return None if wanted is None else load_model(find_model(Path(wanted)))
+
+
 def _localizer(
-    rig: "Rig", model: Path, threshold: float | None, device: DeviceName
+    rig: "Rig", model: "Model", threshold: float | None, device: DeviceName
 ) -> "LiveLocalizer":
     from dsacq.device import chosen_device
     from dsacq.localize.as_they_come import LiveLocalizer
     from dsacq.localize.localizer import LocalizeSettings
-    from dsacq.networks.model_file import load_model
     from hardware.acquire import check_model
-    from ui.commands.models import find_model
 
-    loaded = load_model(find_model(model))
-    check_model(rig, loaded)
+    check_model(rig, model)
     link = replace(rig.settings.use.link, frame_interval_s=rig.camera.exposure_s)
     return LiveLocalizer(
-        loaded,
+        model,
         link,
         LocalizeSettings(threshold=threshold),
         camera=rig.noise(),
@@ -160,15 +169,23 @@ def _localizer(
     )
 
 
-def _mask(rig: "Rig", given: Path | None) -> "PhaseMask | None":
+def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
     from dsacq.physics.masks import DESIGNS
     from dsacq.simulation.settings import MaskChoice, chosen_mask
 
-    choice = rig.settings.use.mask
+    choice = settings.use.mask
     if given is not None:
-        design = str(given) if str(given) in DESIGNS and not given.exists() else None
-        choice = MaskChoice(design=design) if design else MaskChoice(file=given)
-    return None if choice is None else chosen_mask(choice, rig.optics, Path())
+        if not given.exists() and str(given) not in DESIGNS:
+            designs = ", ".join(DESIGNS)
+            raise FileError(f"{given}: is neither a mask file nor a design; those are {designs}.")
+        choice = MaskChoice(file=given) if given.exists() else MaskChoice(design=str(given))
+    return None if choice is None else chosen_mask(choice, settings.optics, Path())
+
+
+def _require_new(folder: Path) -> None:
+    """Before devices are opened: the recording itself would refuse it when the lasers are on."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileError(f"{folder}: there is such a folder already; choose another name.")
 
 
 def _powers(given: list[str] | None) -> dict[str, float] | None:
@@ -197,15 +214,18 @@ def _watched(updates: "Generator[Update]", frames: int) -> "tuple[Update, int]":
 
 def _remark(update: "Update") -> str:
     counters = update.counters
-    lost = counters.lost_in_core + counters.lost_in_camera
     free = "" if update.free_bytes is None else f"  free {update.free_bytes / 1e9:.0f} GB"
-    return f"written {counters.written}  analysed {counters.analysed}  lost {lost}{free}"
+    return f"written {counters.written}  localized {counters.analysed}  lost {_lost(update)}{free}"
 
 
 def _told(update: "Update", found: int, folder: Path) -> str:
-    counters: Any = update.counters
+    counters = update.counters
+    localized = f"; {counters.analysed} localized, {found} localizations" if found else ""
     return (
         f"{folder}: {update.state}; {counters.received} of {counters.asked} frames received, "
-        f"{counters.written} written, {counters.analysed} analysed, {counters.lost_in_core} lost "
-        f"in the core, {counters.lost_in_camera} in the camera; {found} localizations."
+        f"{counters.written} written, {_lost(update)} lost{localized}."
     )
+
+
+def _lost(update: "Update") -> int:
+    return update.counters.lost_in_core + update.counters.lost_in_camera

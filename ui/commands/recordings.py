@@ -11,7 +11,7 @@ from ui.console import Json, print_json, say
 if TYPE_CHECKING:
     from dsacq.files.recording_check import Report
 
-app = typer.Typer(no_args_is_help=True, help="Look after recordings.")
+app = typer.Typer(no_args_is_help=True, help="Check a recording, or mend one that was cut short.")
 Folder = Annotated[Path, typer.Argument(help="Folder of the recording.")]
 
 
