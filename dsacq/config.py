@@ -47,6 +47,11 @@ def _mistake(item: Any) -> str:
             return f"{key} is missing"
         case "extra_forbidden" | "unexpected_keyword_argument":
             return f"{key} is not a known key"
+        case "union_tag_not_found":
+            return f"{key}.kind is missing"
+        case "union_tag_invalid":
+            known = item["ctx"]["expected_tags"]
+            return f"{key}.kind = {item['ctx']['tag']!r}: expected one of {known}"
     message = item["msg"].removeprefix("Value error, ")
     message = f"{message[:1].lower()}{message[1:]}"
     # A whole table says nothing that the message does not.

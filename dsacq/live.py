@@ -80,8 +80,9 @@ def live(
     on_end: Callable[[], None] = lambda: None,
     interval_s: float = 0.1,
     patience_s: float = 5.0,
+    stop: Event | None = None,
 ) -> Generator[Update]:
-    """Run a camera for `count` frames, or until the generator is closed; yields often.
+    """Run a camera for `count` frames, until `stop` is set or the generator closed; yields often.
 
     Without a plan nothing is recorded, and frames may be left out. The last update tells how it
     ended: the state is "complete", "stopped" or "failed". on_end: makes lasers dark; it is called
@@ -92,7 +93,7 @@ def live(
     and, once the recording is closed, what on_end or stopping the camera raised.
     """
     patience_s = max(patience_s, _PATIENT_EXPOSURES * stream.exposure_s)
-    session = _Session(stream, count, plan, localizer, on_end, patience_s)
+    session = _Session(stream, count, plan, localizer, on_end, patience_s, stop or Event())
     try:
         session.start()
         while session.going(interval_s):
@@ -138,6 +139,7 @@ class _Session:
         localizer: LiveLocalizer | None,
         on_end: Callable[[], None],
         patience_s: float,
+        stop: Event,
     ) -> None:
         self._stream, self._count, self._plan = stream, count, plan
         self._localizer, self._on_end, self._patience_s = localizer, on_end, patience_s
@@ -161,7 +163,7 @@ class _Session:
         self._state: State = "recording"
         self._reason = ""
         self._analysis_failure = ""
-        self._stop = Event()
+        self._stop = stop
         self._asked_s = math.inf  # when the camera was asked for the frame it has yet to give
         self._analysis_ends_s = math.inf
         most = int(_BACKLOG_S / max(stream.exposure_s, 1e-6))

@@ -1,11 +1,16 @@
 """An acquisition on a rig: mask and light, then frames, recorded and localized as they come."""
 
 import hashlib
+import logging
 from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
+
+import numpy as np
+import torch
 
 from dsacq.errors import SettingsError
 from dsacq.files.localization_stream import LocalizationStream, to_parquet
@@ -13,14 +18,19 @@ from dsacq.files.masks import write_mask
 from dsacq.files.recording_writer import DiskSettings
 from dsacq.live import RecordingPlan, Update, live
 from dsacq.localize.as_they_come import LiveLocalizer
+from dsacq.localize.localizer import LocalizeSettings
 from dsacq.networks.model_file import Model
-from dsacq.physics.masks import PhaseMask
+from dsacq.physics.camera import Camera as Noise
+from dsacq.physics.masks import PhaseMask, resampled
 from dsacq.physics.optics import differing_fields
 from hardware.rig import Rig
 from hardware.simulated_camera import SimulatedCamera
 
+log = logging.getLogger(__name__)
+
 MASK, TRUTH = "mask.tif", "truth.parquet"
 _TRUTH_STREAM = "truth.arrows"
+_LIKE = 0.9  # masks that differ by 0.45 rad rms
 
 
 def acquire(
@@ -33,11 +43,14 @@ def acquire(
     localizer: LiveLocalizer | None = None,
     disk: DiskSettings = DiskSettings(),  # noqa: B008 - frozen
     interval_s: float = 0.1,
+    about: Mapping[str, Any] | None = None,
+    stop: Event | None = None,
 ) -> Generator[Update]:
     """Show a mask, switch lasers on, and run `dsacq.live.live` on the rig's camera.
 
     folder: of the recording, or None to look only. mask: None leaves the SLM as it is. lasers_mw:
-    power by laser; by default those that the rig file uses. Whatever ends it, lasers go off at
+    power by laser; by default those that the rig file uses. about: what else recording.json is to
+    tell. stop: ends it when set, as closing the generator does. Whatever ends it, lasers go off at
     once, then the camera stops, then what was taken is written. With a recording, the mask and, on
     the simulated bench, the truth are written beside the movie. Raises DeviceError, FileError.
     """
@@ -48,8 +61,8 @@ def acquire(
         rig.light(powers)
         plan = None
         if folder is not None:
-            about = _about(rig, powers)
-            plan = RecordingPlan(folder=folder, pixel_um=_pixel_um(rig), about=about, disk=disk)
+            told = _about(rig, powers) | dict(about or {})
+            plan = RecordingPlan(folder=folder, pixel_um=_pixel_um(rig), about=told, disk=disk)
         updates = live(
             rig.camera,
             count,
@@ -57,20 +70,63 @@ def acquire(
             localizer=localizer,
             on_end=rig.dark,
             interval_s=interval_s,
+            stop=stop,
         )
         yield from updates if folder is None else _with_records(rig, folder, updates)
     finally:
         rig.dark()
 
 
-def check_model(rig: Rig, model: Model) -> None:
-    """Raises SettingsError, naming what differs, for a model of other optics than the rig's."""
+def live_localizer(
+    rig: Rig,
+    model: Model,
+    mask: PhaseMask | None = None,
+    *,
+    threshold: float | None = None,
+    device: torch.device | str = "cpu",
+) -> LiveLocalizer:
+    """For the rig as it is set: its camera's noise, its exposure as the time between frames.
+
+    mask: that the SLM is to show, by default what it shows. Raises SettingsError as `check_model`.
+    """
+    check_model(rig, model, mask or rig.mask)
+    return LiveLocalizer(
+        model,
+        replace(rig.settings.use.link, frame_interval_s=rig.camera.exposure_s),
+        LocalizeSettings(threshold=threshold),
+        camera=rig.noise(),
+        device=device,
+    )
+
+
+def check_model(rig: Rig, model: Model, mask: PhaseMask | None = None) -> None:
+    """Whether a model fits the rig, and the mask that the SLM is to show.
+
+    Raises SettingsError, naming what differs, for other optics. Logs a warning for another mask: it
+    may be meant, as when the mask corrects aberrations too.
+    """
     wanted = model.card.optics
     differing = differing_fields(rig.optics, wanted)
     binned = rig.camera.binning != 1
     if differing or binned:
         told = ", ".join(differing) or f"binning {rig.camera.binning} (model 1)"
         raise SettingsError(f"the model {model.card.name} does not fit the rig: {told}.")
+
+    if mask is not None and _likeness(model.mask, mask) < _LIKE:
+        log.warning(
+            "The model %s was made for the mask %s, but the SLM shows %s: positions are wrong "
+            "unless the two are alike.",
+            model.card.name,
+            model.mask.name,
+            mask.name,
+        )
+
+
+def _likeness(first: PhaseMask, second: PhaseMask) -> float:
+    """1 for masks that are the same but for a constant phase, about 0 for different ones."""
+    second = resampled(second, first.pixel_um, first.phase_rad.shape)
+    difference = np.exp(1j * (first.phase_rad.astype(np.float64) - second.phase_rad))
+    return float(abs(difference.mean()))
 
 
 def _with_records(rig: Rig, folder: Path, updates: Generator[Update]) -> Generator[Update]:
@@ -135,7 +191,7 @@ def _about(rig: Rig, lasers_mw: Mapping[str, float]) -> dict[str, Any]:
         shown = {"name": mask.name, "sha256": digest, "origin": mask.origin, "file": MASK}
     camera = rig.camera
     return {
-        "rig": asdict(rig.settings),
+        "rig": asdict(rig.settings) | {"noise": _plain(rig.settings.noise)},
         "mask": shown,
         "lasers_mw": dict(lasers_mw),
         "focus_um": rig.focus.position_um() if rig.focus is not None else None,
@@ -143,3 +199,15 @@ def _about(rig: Rig, lasers_mw: Mapping[str, float]) -> dict[str, Any]:
         "binning": camera.binning,
         "temperature_c": camera.temperature_c(),
     }
+
+
+def _plain(noise: Noise | None) -> dict[str, Any] | None:
+    """A camera's noise without its maps, which are known by shape, mean and digest."""
+    if noise is None:
+        return None
+    values = asdict(noise)
+    for name, value in values.items():
+        if isinstance(value, np.ndarray):
+            digest = hashlib.sha256(value.tobytes()).hexdigest()
+            values[name] = {"shape": value.shape, "mean": float(value.mean()), "sha256": digest}
+    return values

@@ -20,6 +20,7 @@ from ui.commands import (
     masks,
     models,
     recordings,
+    rigs,
     simulating,
     tables,
     training,
@@ -33,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Microscopy with engineered point-spread functions: simulate, localize, check, convert.",
+    help="Microscopy with engineered point-spread functions: record, localize, simulate, train.",
 )
 app.command("localize")(localizing.localize)
 app.command("overlay")(localizing.overlay)
@@ -47,7 +48,7 @@ app.command("models")(models.models)
 app.command("import-deepstorm3d")(models.import_deepstorm3d)
 app.command("export-onnx")(exporting.export_onnx)
 app.command("live")(live.live)
-app.add_typer(live.rig_app, name="rig")
+app.add_typer(rigs.app, name="rig")
 app.add_typer(recordings.app, name="recording")
 app.add_typer(benchmarking.app, name="benchmark")
 

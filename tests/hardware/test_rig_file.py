@@ -26,8 +26,8 @@ MAPS = ("offset", "gain", "variance")
     [
         (OPTICS, "camera is missing"),
         (OPTICS + '[camera]\nkind = "simulated"\nexposre_s = 1', "exposre_s is not a known key"),
-        (OPTICS + "[camera]\nexposure_s = 1", "camera: .*kind"),
-        (OPTICS + '[camera]\nkind = "andor"', "camera: .*andor.*simulated"),
+        (OPTICS + "[camera]\nexposure_s = 1", "camera.kind is missing"),
+        (OPTICS + '[camera]\nkind = "andor"', "camera.kind = .andor.*simulated"),
         (OPTICS + '[camera]\nkind = "micromanager"', "expected a table micromanager"),
         (CAMERA + "[cammera]", "cammera is not a known key"),
         (CAMERA + "[pattern.alignment]\nrotation = 1", "pattern.alignment.rotation is not a known"),

@@ -1,27 +1,23 @@
-"""dsacq live, dsacq rig check."""
+"""dsacq live."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsacq.errors import FileError, SettingsError, UserError
+from ui.commands.rigs import SIMULATED, rig_settings, screens, serve_screens
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
 
 if TYPE_CHECKING:
     from dsacq.live import Update
-    from dsacq.localize.as_they_come import LiveLocalizer
     from dsacq.networks.model_file import Model
     from dsacq.physics.masks import PhaseMask
-    from hardware.protocols import SLM
-    from hardware.rig import Rig
     from hardware.rig_file import RigSettings
-    from hardware.slm_screen import ScreenSLMSettings
 
-SIMULATED = "simulated"
 rig_app = typer.Typer(no_args_is_help=True, help="Check the devices of a rig.")
 
 RigFile = Annotated[
@@ -65,10 +61,11 @@ def live(
     Lasers are off and the camera has stopped whenever this ends, also by Ctrl+C.
     Example: `dsacq live --rig my-rig.toml --model tetrapod --frames 1000 -o telomeres-3`
     """
-    from hardware.acquire import acquire
+    from dsacq.device import chosen_device
+    from hardware.acquire import acquire, live_localizer
     from hardware.rig import open_rig
 
-    settings = _settings(rig)
+    settings = rig_settings(rig)
     lasers_mw, shown, loaded = _powers(laser), _mask(settings, mask), _model(settings, model)
     _require_new(output)
     if rig == SIMULATED:
@@ -76,14 +73,21 @@ def live(
     if loaded is None:
         say("Remark: no model is given, so frames are recorded and not localized.")
     with ExitStack() as stack:
-        opened = stack.enter_context(open_rig(settings, _screens(stack)))
+        opened = stack.enter_context(open_rig(settings, screens(stack)))
         if exposure_ms is not None:
             opened.camera.set_exposure(exposure_ms / 1000)
-        localizer = None if loaded is None else _localizer(opened, loaded, threshold, device)
+        localizer = None
+        if loaded is not None:
+            where = chosen_device(device)
+            localizer = live_localizer(opened, loaded, shown, threshold=threshold, device=where)
         updates = acquire(
             opened, frames, folder=output, mask=shown, lasers_mw=lasers_mw, localizer=localizer
         )
-        last, found = _watched(updates, frames)
+        try:
+            last, found = _watched(updates, frames)
+        except KeyboardInterrupt:
+            say(_stopped(output))
+            raise
     if as_json:
         state = {"state": last.state, "reason": last.reason, "localizations": found}
         print_json({**asdict(last.counters), **state, "analysis_failure": last.analysis_failure})
@@ -95,78 +99,12 @@ def live(
         raise UserError(last.reason)
 
 
-@rig_app.command("check")
-def check(
-    file: Annotated[str, typer.Argument(help="Rig file, or `simulated`.", metavar="FILE")],
-    as_json: Json = False,
-) -> None:
-    """Open each device of a rig, tell what it is, and close it.
-
-    Nothing moves and lasers stay dark. The exit code is 0 only when all of them work.
-    Example: `dsacq rig check my-rig.toml`
-    """
-    from hardware.rig import check_rig
-
-    findings = []
-    with ExitStack() as stack:
-        for one in check_rig(_settings(file), _screens(stack)):
-            findings.append(one)
-            if not as_json:
-                mark = "ok  " if one.works else "FAIL"
-                typer.echo(f"{mark}  {one.device:12} {one.kind:12} {one.told}")
-    if as_json:
-        print_json({"devices": [asdict(one) for one in findings]})
-    failed = [one.device for one in findings if not one.works]
-    if failed:
-        raise UserError(f"{len(failed)} of {len(findings)} devices failed: {', '.join(failed)}.")
-
-
-def _settings(rig: str) -> "RigSettings":
-    from hardware.rig_file import read_rig, simulated_rig
-
-    return simulated_rig() if rig == SIMULATED else read_rig(Path(rig))
-
-
-def _screens(stack: ExitStack) -> "Callable[[str, ScreenSLMSettings], SLM]":
-    """Makes SLMs that are screens; the application that they need is made with the first."""
-
-    def open_screen(name: str, settings: "ScreenSLMSettings") -> "SLM":
-        from PyQt6.QtWidgets import QApplication
-
-        from ui.slm_screen import ScreenSLM
-
-        application = QApplication.instance() or QApplication([])
-        stack.callback(application.processEvents)
-        return ScreenSLM(name, settings)
-
-    return open_screen
-
-
 def _model(settings: "RigSettings", given: Path | None) -> "Model | None":
     from dsacq.networks.model_file import load_model
     from ui.commands.models import find_model
 
     wanted = settings.use.model if given is None else given
     return None if wanted is None else load_model(find_model(Path(wanted)))
-
-
-def _localizer(
-    rig: "Rig", model: "Model", threshold: float | None, device: DeviceName
-) -> "LiveLocalizer":
-    from dsacq.device import chosen_device
-    from dsacq.localize.as_they_come import LiveLocalizer
-    from dsacq.localize.localizer import LocalizeSettings
-    from hardware.acquire import check_model
-
-    check_model(rig, model)
-    link = replace(rig.settings.use.link, frame_interval_s=rig.camera.exposure_s)
-    return LiveLocalizer(
-        model,
-        link,
-        LocalizeSettings(threshold=threshold),
-        camera=rig.noise(),
-        device=chosen_device(device),
-    )
 
 
 def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
@@ -201,6 +139,15 @@ def _powers(given: list[str] | None) -> dict[str, float] | None:
     return powers
 
 
+def _stopped(folder: Path) -> str:
+    from dsacq.files.recording import read_facts
+
+    try:
+        return f"{folder}: {read_facts(folder).frames.written} frames were written."
+    except FileError:  # it had not begun
+        return f"{folder}: nothing was recorded."
+
+
 def _watched(updates: "Generator[Update]", frames: int) -> "tuple[Update, int]":
     """Shows how it goes; the last update, and how many localizations there were."""
     found, last = 0, None
@@ -208,6 +155,7 @@ def _watched(updates: "Generator[Update]", frames: int) -> "tuple[Update, int]":
         for last in updates:
             found += sum(len(table) for table in last.found)
             show(last.counters.received, _remark(last))
+            serve_screens()
     assert last is not None
     return last, found
 
