@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 _PATIENT_EXPOSURES = 5
+_PATIENT_FIRST = 4  # times, for the first frame
 _LAST_ANALYSIS_S = 2.0  # of frames that wait to be localized when the camera was stopped early
 _BACKLOG_S = 1.0  # of frames that wait to be localized
 _MOST_WAITING, _LEAST_WAITING = 64, 4
@@ -88,9 +89,10 @@ def live(
     ended: the state is "complete", "stopped" or "failed". on_end: makes lasers dark; it is called
     as soon as the sequence ends for whatever reason, before the camera is stopped, and may be
     called again, by another thread too. patience_s: how long a frame is waited for, or five
-    exposures where that is more. Closing the generator ends the sequence; what the camera had taken
-    by then is recorded. Raises FileError when the recording cannot be begun or not be completed;
-    and, once the recording is closed, what on_end or stopping the camera raised.
+    exposures where that is more; the first frame may take four times as long. Closing the
+    generator ends the sequence; what the camera had taken by then is recorded.
+    Raises FileError when the recording cannot be begun or not be completed; and, once the recording
+    is closed, what on_end or stopping the camera raised.
     """
     patience_s = max(patience_s, _PATIENT_EXPOSURES * stream.exposure_s)
     session = _Session(stream, count, plan, localizer, on_end, patience_s, stop or Event())
@@ -290,12 +292,16 @@ class _Session:
                 last_s = time.monotonic()
             elif not stream.running:
                 break
-            elif time.monotonic() - last_s > self._patience_s:
+            elif time.monotonic() - last_s > (patience_s := self._patience()):
                 raise StreamError(
-                    f"{stream.name}: sent no frame for {self._patience_s:g} s and was stopped; "
+                    f"{stream.name}: sent no frame for {patience_s:g} s and was stopped; "
                     f"{self._kept()}."
                 )
         self._state = self._end_state()
+
+    def _patience(self) -> float:
+        """The first frame may take longer: cameras prepare for a sequence."""
+        return self._patience_s * (_PATIENT_FIRST if self._newest is None else 1)
 
     def _next_frame(self) -> Frame | None:
         self._asked_s = time.monotonic()

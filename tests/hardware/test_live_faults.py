@@ -65,7 +65,7 @@ FAULTS = [
             ({"resize_at": 7}, 7, 0, 0, r"sent a frame of \(24, 48\) pixels after frames of"),
             ({"overflow_at": 7}, 7, 0, 0, "its buffer overflowed after 7 frames"),
             ({"reset_index_at": 7}, 7, 0, 0, "sent frame 0 after frame 6"),
-            ({"stall_at": 0}, 0, 0, 0, "sent no frame for 0.5 s"),
+            ({"stall_at": 0}, 0, 0, 0, "sent no frame for 2 s"),
             ({"raise_at": 0}, 0, 0, 0, "failed, as its faults say"),
         ]
     )
