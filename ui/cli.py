@@ -5,11 +5,12 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from platformdirs import user_log_path
 
-from dsacq.errors import UserError
+from dsacq.errors import SettingsError, UserError
 from dsacq.version import software
 from ui.commands import (
     benchmarking,
@@ -30,11 +31,11 @@ from ui.console import say
 _STOPPED = 130  # exit code
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Microscopy with engineered point-spread functions: record, localize, simulate, train.",
+    help="Microscopy with engineered point-spread functions. Without a command the app opens, on "
+    "the simulated bench or on the devices of `--rig FILE`.",
 )
 app.command("localize")(localizing.localize)
 app.command("overlay")(localizing.overlay)
@@ -56,11 +57,20 @@ app.add_typer(benchmarking.app, name="benchmark")
 @app.callback(invoke_without_command=True)
 def _about(
     context: typer.Context,
+    rig: Annotated[
+        Path | None, typer.Option("--rig", metavar="FILE", help="Rig file for the app.")
+    ] = None,
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
     if version:
         typer.echo(software())
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        from ui.app import run
+
+        raise typer.Exit(run(rig))
+    if rig is not None:
+        raise SettingsError("--rig before a command is for the app; give it after the command.")
 
 
 def main() -> None:

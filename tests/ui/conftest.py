@@ -1,6 +1,8 @@
 """What tests of commands share."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,3 +19,15 @@ def dsacq(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return Run(monkeypatch, capsys)
+
+
+@pytest.fixture(autouse=True)
+def collected_in_the_gui_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As the app does it: widgets that another thread's collection destroys take Qt along."""
+    if "qtbot" not in request.fixturenames:
+        yield
+        return
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()

@@ -1,0 +1,156 @@
+"""The whole window on a small simulated bench, as a person uses it."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PyQt6.QtCore import QSettings, Qt
+from PyQt6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+from rig_samples import write_rig
+
+from dsacq.files.movies import open_movie
+from dsacq.files.recording import read_facts
+from ui.app import make_window, open_session
+from ui.session import Activity, Session
+from ui.theme import apply_theme
+from ui.window import MainWindow
+
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> QSettings:
+    return QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def theme(qapp: QApplication) -> None:
+    apply_theme(qapp)
+
+
+@pytest.fixture
+def window(qtbot: QtBot, tmp_path: Path, settings: QSettings) -> Iterator[MainWindow]:
+    rig = write_rig(tmp_path)
+    window, session = make_window(rig, settings)
+    qtbot.addWidget(window)
+    window.show()
+    with qtbot.waitSignal(session.opened, timeout=PATIENCE_MS):
+        open_session(session, rig)
+    yield window
+    window.close()
+
+
+@pytest.fixture
+def session(window: MainWindow) -> Session:
+    return window._session
+
+
+def live(qtbot: QtBot, window: MainWindow, session: Session) -> None:
+    window.live.toggle()
+    qtbot.waitUntil(lambda: session.activity is Activity.looking, timeout=PATIENCE_MS)
+
+    def frames() -> bool:
+        return session._last is not None and session._last.counters.received > 3
+
+    qtbot.waitUntil(frames, timeout=PATIENCE_MS)
+
+
+def idle(qtbot: QtBot, session: Session) -> None:
+    qtbot.waitUntil(lambda: session.activity is Activity.idle, timeout=PATIENCE_MS)
+
+
+def safe(session: Session) -> bool:
+    rig = session.rig
+    assert rig is not None
+    return not rig.camera.running and not any(laser.emitting for laser in rig.lasers.values())
+
+
+def test_real_lasers_wait_for_the_user(session: Session) -> None:
+    assert session.activity is Activity.idle
+    assert safe(session)
+
+
+def test_live_record_and_look_again(
+    qtbot: QtBot, window: MainWindow, session: Session, tmp_path: Path
+) -> None:
+    live(qtbot, window, session)
+    folder = tmp_path / "one"
+    with qtbot.waitSignal(session.ended, timeout=PATIENCE_MS):  # of the live view
+        session.record(folder, 20, {"notes": "a test"})
+    with qtbot.waitSignal(session.ended, timeout=PATIENCE_MS) as ended:
+        pass
+    update, where = ended.args
+    assert (update.state, where) == ("complete", folder)
+    assert safe(session)
+    facts = read_facts(folder)
+    assert facts.frames.written == 20
+    assert facts.about["notes"] == "a test"
+    with qtbot.waitSignal(window.reanalyse.frame_shown, timeout=PATIENCE_MS):
+        window.open_recording(folder)
+
+
+def test_escape_makes_everything_safe(
+    qtbot: QtBot, window: MainWindow, session: Session, tmp_path: Path
+) -> None:
+    folder = tmp_path / "stopped"
+    session.record(folder, None, {})
+    qtbot.waitUntil(
+        lambda: session._last is not None and session._last.counters.received > 3,
+        timeout=PATIENCE_MS,
+    )
+    qtbot.mouseClick(window.stop, Qt.MouseButton.LeftButton)
+    idle(qtbot, session)
+    assert safe(session)
+    facts = read_facts(folder)
+    assert facts.state == "stopped"
+    with open_movie(folder) as movie:
+        assert len(movie) == facts.frames.written > 0
+
+
+def test_a_change_of_region_goes_on_living(
+    qtbot: QtBot, window: MainWindow, session: Session
+) -> None:
+    live(qtbot, window, session)
+    window.camera.set_region((8, 8, 32, 24))
+    rig = session.rig
+    assert rig is not None
+    qtbot.waitUntil(
+        lambda: rig.camera.shape == (24, 32) and session.activity is Activity.looking,
+        timeout=PATIENCE_MS,
+    )
+    session.end()
+    idle(qtbot, session)
+
+
+@pytest.mark.parametrize("recording", [False, True], ids=["live", "recording"])
+def test_closing_leaves_nothing_behind(
+    qtbot: QtBot, window: MainWindow, session: Session, tmp_path: Path, recording: bool
+) -> None:
+    if recording:
+        session.record(tmp_path / "closed", None, {})
+        qtbot.waitUntil(lambda: session.activity is Activity.recording, timeout=PATIENCE_MS)
+        qtbot.waitUntil(
+            lambda: session._last is not None and session._last.counters.received > 3,
+            timeout=PATIENCE_MS,
+        )
+    else:
+        live(qtbot, window, session)
+    rig = session.rig
+    assert rig is not None
+    window.close()
+    assert not rig.camera.running
+    assert not any(laser.emitting for laser in rig.lasers.values())
+    assert session.activity is Activity.closed
+    left = {thread.name for thread in threading.enumerate()}
+    assert not left & {"live", "recording", "acquisition", "localization", "recording sync"}
+    if recording:
+        assert read_facts(tmp_path / "closed").state == "stopped"
+
+
+def test_what_fails_is_told(qtbot: QtBot, window: MainWindow, session: Session) -> None:
+    session.command(lambda rig: rig.focus and rig.focus.move_to(1e6))
+    banner = window._banner
+    qtbot.waitUntil(lambda: banner.isVisible(), timeout=PATIENCE_MS)
+    assert "limits" in banner.text()

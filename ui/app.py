@@ -1,0 +1,68 @@
+"""The desktop app."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ui.session import Session
+    from ui.window import MainWindow
+
+
+def run(rig_file: Path | None) -> int:
+    """Open the window on a rig file, or on the simulated bench; returns when it is closed.
+
+    Raises FileError or SettingsError for the rig file, before a window opens.
+    """
+    from PyQt6.QtWidgets import QApplication
+
+    from ui.garbage import GarbageCollector
+    from ui.theme import apply_theme
+
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(application, QApplication)
+    application.setApplicationName("dsacq")
+    application.setOrganizationName("dsacq")
+    GarbageCollector(application)
+    apply_theme(application)
+    window, session = make_window(rig_file)
+    window.show()
+    application.processEvents()  # the window is there before the rig opens
+    open_session(session, rig_file)
+    code: int = application.exec()
+    return code
+
+
+def make_window(rig_file: Path | None, settings: Any = None) -> "tuple[MainWindow, Session]":
+    """The window, with its rig not yet opened."""
+    from PyQt6.QtCore import QSettings
+
+    from ui.session import Session
+    from ui.window import MainWindow
+
+    session = Session()
+    name = "SIMULATED BENCH" if rig_file is None else rig_file.stem
+    return MainWindow(session, name, settings or QSettings()), session
+
+
+def open_session(session: "Session", rig_file: Path | None, *, look: bool = True) -> None:
+    """Open the rig in the background: its mask on the SLM, then the live view."""
+    from hardware.rig_file import read_rig, simulated_rig
+
+    settings = simulated_rig() if rig_file is None else read_rig(rig_file)
+
+    def begin(rig: Any) -> None:
+        from dsacq.simulation.settings import chosen_mask
+
+        if rig.slm is not None and settings.use.mask is not None:
+            session.show(chosen_mask(settings.use.mask, rig.optics, Path()))
+        if look and rig_file is None:  # real lasers wait for the user
+            session.look()
+
+    def open_screen(name: str, wanted: Any) -> Any:
+        from ui.slm_screen import ScreenSLM
+
+        return ScreenSLM(name, wanted)
+
+    session.opened.connect(begin)
+    session.open(settings, open_screen)

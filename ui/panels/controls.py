@@ -1,0 +1,57 @@
+"""Controls that several panels share."""
+
+from PyQt6.QtCore import QEvent, QObject, Qt
+from PyQt6.QtWidgets import QDoubleSpinBox, QLabel, QWidget
+
+from ui.theme import AMBER
+
+_DARK = "#7a8088"
+_NUMBER_WIDTH_PX = 92  # so that a row of them fits into a dock
+
+
+class _NoWheel(QObject):
+    """Lets the wheel scroll the dock instead of changing a value under it."""
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        if event is not None and event.type() is QEvent.Type.Wheel:
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+
+def without_wheel(*widgets: QWidget) -> None:
+    """Controls of hardware change by keys, mouse buttons and typing only."""
+    for widget in widgets:
+        widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        widget.installEventFilter(_NoWheel(widget))
+
+
+def number_box(
+    name: str, limits: tuple[float, float], decimals: int, unit: str, tip: str
+) -> QDoubleSpinBox:
+    """A spin box that tells a value once it was typed, and leaves the wheel alone."""
+    box = QDoubleSpinBox()
+    box.setObjectName(name)
+    box.setDecimals(decimals)
+    box.setRange(*limits)
+    box.setSuffix(f" {unit}" if unit else "")
+    box.setKeyboardTracking(False)
+    box.setMinimumWidth(_NUMBER_WIDTH_PX)
+    box.setToolTip(tip)
+    without_wheel(box)
+    return box
+
+
+def set_quietly(box: QDoubleSpinBox, value: float) -> None:
+    """Show a value that was not asked for here."""
+    blocked = box.blockSignals(True)
+    box.setValue(value)
+    box.blockSignals(blocked)
+
+
+def set_lamp(lamp: QLabel, lit: bool | None, words: tuple[str, str, str]) -> None:
+    """words: for dark, lit, and not known."""
+    told = words[2] if lit is None else words[lit]
+    colour = _DARK if lit is False else AMBER
+    sign = {True: "&#9679;", False: "&#9675;", None: "?"}[lit]
+    lamp.setText(f'<span style="color: {colour}">{sign}</span> {told}')

@@ -1,0 +1,94 @@
+"""What happened, line by line."""
+
+import html
+import logging
+import time
+from functools import partial
+
+from PyQt6.QtCore import QObject, pyqtSignal
+from PyQt6.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ui.session import Session
+from ui.theme import AMBER, RED
+
+_LINES = 2000
+_LOGGERS = ("dsacq", "hardware", "calibration", "ui")
+
+
+class LogPanel(QWidget):
+    """Lines of the session, and warnings of the packages from whatever thread.
+
+    banner: the last thing that failed, for a line above the image.
+    """
+
+    banner = pyqtSignal(str)
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.text = QPlainTextEdit()
+        self.text.setObjectName("log_text")
+        self.text.setReadOnly(True)
+        self.text.setMaximumBlockCount(_LINES)
+        self.text.setToolTip(self.tr("What happened; failures in red, warnings in amber."))
+        self.copy = QPushButton(self.tr("Copy"))
+        self.copy.setObjectName("log_copy")
+        self.copy.setToolTip(self.tr("Copy what is selected, or else all lines."))
+        self.copy.clicked.connect(self._copy)
+        column = QVBoxLayout()
+        column.addWidget(self.copy)
+        column.addStretch(1)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.text, 1)
+        row.addLayout(column)
+        session.said.connect(self.add)
+        session.failed.connect(self._on_failure)
+        handler = _Handler()
+        handler.lines.came.connect(self.add)
+        for name in _LOGGERS:
+            logging.getLogger(name).addHandler(handler)
+        self.destroyed.connect(partial(_remove, handler))
+
+    def add(self, sentence: str, colour: str = "") -> None:
+        """A line, with the time."""
+        line = f"{time.strftime('%H:%M:%S')}  {html.escape(sentence)}".replace("\n", " ")
+        style = f' style="color: {colour}"' if colour else ""
+        self.text.appendHtml(f"<span{style}>{line}</span>")
+
+    def _on_failure(self, sentence: str) -> None:
+        self.add(sentence, RED)
+        self.banner.emit(sentence)
+
+    def _copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None
+        chosen = self.text.textCursor().selection().toPlainText()
+        clipboard.setText(chosen or self.text.toPlainText())
+
+
+class _Lines(QObject):
+    came = pyqtSignal(str, str)
+
+
+class _Handler(logging.Handler):
+    """Brings records to the thread of the window."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines = _Lines()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        colour = RED if record.levelno >= logging.ERROR else AMBER
+        self.lines.came.emit(f"{record.name}: {record.getMessage()}", colour)
+
+
+def _remove(handler: logging.Handler, *_: object) -> None:
+    for name in _LOGGERS:
+        logging.getLogger(name).removeHandler(handler)

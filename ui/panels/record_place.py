@@ -1,0 +1,79 @@
+"""Where a recording goes: its name, and the room on the disk."""
+
+import re
+import shutil
+from functools import partial
+from pathlib import Path
+
+from PyQt6.QtCore import QCoreApplication
+
+from ui.panels.readings import CameraState
+
+_FORBIDDEN = '<>:"/\\|?*'  # in names, on one system or another
+_NUMBERED = re.compile(r"(.*?)(\d+)$")
+
+tr = partial(QCoreApplication.translate, "RecordPanel")
+
+
+def why_not(folder: str, name: str) -> str:
+    """Why no recording of this name can be made in the folder, in a sentence; or nothing."""
+    folder, name = folder.strip(), name.strip()
+    if not folder:
+        return tr("Choose a folder for the recordings.")
+    if not name.strip("."):
+        return tr("Give the recording a name.")
+    found = sorted(set(name) & set(_FORBIDDEN))
+    if found:
+        return tr("The name must not contain {}.").format(" ".join(found))
+    target = Path(folder).expanduser() / name
+    if target.exists():
+        return tr("{} exists already; {} is free.").format(name, free_name(target))
+    return ""
+
+
+def free_name(folder: Path) -> str:
+    """The next of this name, counted up, that does not exist beside it."""
+    numbered = _NUMBERED.match(folder.name)
+    stem, digits = numbered.groups() if numbered else (f"{folder.name}-", "000")
+    number = int(digits)
+    while True:
+        number += 1
+        name = f"{stem}{number:0{len(digits)}d}"
+        if not (folder.parent / name).exists():
+            return name
+
+
+def room(folder: Path, camera: CameraState | None) -> str:
+    """Free on the disk that the folder is, or will be, on; and the time that is enough for."""
+    there = next((one for one in (folder, *folder.parents) if one.is_dir()), None)
+    if there is None:
+        return tr("no such disk")
+    try:
+        free_bytes = shutil.disk_usage(there).free
+    except OSError as error:
+        return error.strerror or str(error)
+    told = tr("{:.1f} GB free").format(free_bytes / 1e9)
+    return told if camera is None else f"{told}, {_lasting(free_bytes, camera)}"
+
+
+def _free_name(folder: Path) -> str:
+    """The next of this name, counted up, that does not exist beside it."""
+    numbered = _NUMBERED.match(folder.name)
+    stem, digits = numbered.groups() if numbered else (f"{folder.name}-", "000")
+    number = int(digits)
+    while True:
+        number += 1
+        name = f"{stem}{number:0{len(digits)}d}"
+        if not (folder.parent / name).exists():
+            return name
+
+
+def _lasting(free_bytes: float, camera: CameraState) -> str:
+    """How long frames may come before the recording ends by itself, to leave the disk some room."""
+    from dsacq.files.recording_writer import DiskSettings
+
+    disk = DiskSettings()
+    bytes_per_s = 2 * camera.shape_px[0] * camera.shape_px[1] / camera.exposure_s
+    reserve_bytes = max(disk.reserve_bytes, disk.reserve_s * bytes_per_s)
+    minutes = max(free_bytes - reserve_bytes, 0) / bytes_per_s / 60
+    return f"{minutes:.0f} min" if minutes < 600 else f"{minutes / 60:.0f} h"

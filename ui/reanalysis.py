@@ -1,0 +1,209 @@
+"""A recording or movie looked at again: opened, localized with another model, compared."""
+
+import time
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsacq.errors import FileError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dsacq.analysis.metrics import Scores
+    from dsacq.data import Localizations
+    from dsacq.files.movies import Movie
+    from dsacq.files.recording import Facts
+
+RADIUS_UM = 0.25  # within which two localizations are taken for the same emitter
+TRUTH = "truth.parquet"
+_INTERVAL_S = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Localizations of a movie by one model.
+
+    frames: those looked at. found: sorted by frame. scores: against the truth, where there is one.
+    remark: a sentence on how it was made, or nothing.
+    """
+
+    name: str
+    model: str
+    frames: range
+    found: "Localizations"
+    scores: "Scores | None" = None
+    remark: str = ""
+
+    def of_frame(self, index: int) -> "pd.DataFrame":
+        """The rows of one frame."""
+        frame = self.found.table["frame"].to_numpy()
+        first, last = np.searchsorted(frame, [index, index + 1])
+        return self.found.table.iloc[first:last]
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """An open movie and what lies beside it. remarks: sentences on what could not be used."""
+
+    path: Path
+    movie: "Movie"
+    facts: "Facts | None" = None
+    live: Run | None = None
+    truth: "Localizations | None" = None
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """How to localize again. threshold: None is the model's. frames: as A:B, None is all."""
+
+    name: str
+    model: Path
+    threshold: float | None = None
+    refine: bool = False
+    link: bool = True
+    frames: str | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Frames done, of how many, in how long."""
+
+    done: int
+    total: int
+    elapsed_s: float
+
+    @property
+    def rate_per_s(self) -> float:
+        return self.done / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        return (self.total - self.done) / self.rate_per_s if self.rate_per_s else None
+
+
+def open_recording(path: Path) -> Opened:
+    """Open a recording, by its folder or recording.json, or any movie. Raises FileError."""
+    from dsacq.files.movies import open_movie
+    from dsacq.files.recording import FACTS, LOCALIZATIONS, STREAMED, is_recording, read_facts
+
+    if path.name == FACTS:
+        path = path.parent
+    movie = open_movie(path)
+    try:
+        folder = path if path.is_dir() else path.parent
+        remarks: list[str] = []
+        truth = _read(folder / TRUTH, remarks)
+        if not is_recording(path):
+            return Opened(path, movie, truth=truth, remarks=remarks)
+        facts, live = read_facts(path), _read(path / LOCALIZATIONS, remarks)
+        if live is None and (path / STREAMED).is_file():
+            remarks.append(
+                f"{path.name}: its live localizations are not in their final form; "
+                "`dsacq recording repair` mends that."
+            )
+        run = None
+        if live is not None:
+            frames = range(len(movie))
+            model = str(live.origin.get("model", "unknown model"))
+            run = Run("live", model, frames, live, _scores(live, truth, frames))
+        return Opened(path, movie, facts, run, truth, remarks)
+    except BaseException:
+        movie.close()
+        raise
+
+
+def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
+    """Localize a movie; yields Progress, at most ten times a second, and at last the Run.
+
+    Raises FileError; SettingsError also for a model made for other optics than the movie.
+    """
+    from dsacq.analysis.link import link
+    from dsacq.data import Localizations
+    from dsacq.device import chosen_device
+    from dsacq.localize.localizer import LocalizeSettings, localize, origin
+    from dsacq.localize.refine import refine_movie
+    from dsacq.networks.model_file import load_model
+    from dsacq.physics.camera import IdealCamera
+    from ui.console import frame_range
+    from ui.recorded_microscope import recorded_camera, recorded_linking, recorded_optics
+
+    movie, settings = opened.movie, LocalizeSettings(threshold=wanted.threshold)
+    frames = frame_range(wanted.frames, len(movie))
+    model = load_model(wanted.model)
+    card, device = model.card, chosen_device("auto")
+    optics, psf = recorded_optics(movie, opened.facts, card)
+    camera, remark = recorded_camera(movie, opened.facts, card)
+    made_by = origin(
+        card.optics,
+        movie,
+        settings,
+        model=card.name,
+        method="network and refinement" if wanted.refine else "network",
+        mask=model.mask.name,
+        movie=str(movie.path),
+    )
+    steps: Iterable[Localizations] = localize(
+        movie, model, frames, settings, camera=camera, device=device
+    )
+    if wanted.refine:
+        steps = refine_movie(
+            movie, steps, model.mask, optics, psf, camera=camera or IdealCamera(), device=device
+        )
+    if wanted.link:
+        steps = link(steps, recorded_linking(movie, opened.facts))
+
+    parts: list[Localizations] = []
+    began_s = told_s = time.monotonic()
+    yield Progress(0, len(frames), 0.0)
+    for part in steps:
+        parts.append(part)
+        now_s = time.monotonic()
+        if now_s - told_s >= _INTERVAL_S:
+            told_s = now_s
+            yield Progress(len(parts), len(frames), now_s - began_s)
+    yield Progress(len(parts), len(frames), time.monotonic() - began_s)
+    linked = {"link": parts[0].origin["link"]} if wanted.link else {}
+    found = Localizations.joined(parts, made_by | linked)
+    yield Run(wanted.name, card.name, frames, found, _scores(found, opened.truth, frames), remark)
+
+
+def compare(one: Run, other: Run) -> "Scores":
+    """Over the frames of both: true_positives are in both, the rest of `found` only in `one`."""
+    from dsacq.analysis.metrics import evaluate
+
+    both = range(max(one.frames.start, other.frames.start), min(one.frames.stop, other.frames.stop))
+    return evaluate(one.found, other.found, radius_um=RADIUS_UM, frames=both)
+
+
+def _read(path: Path, remarks: list[str]) -> "Localizations | None":
+    """A table sorted by frame; None where there is none, or a damaged one, which is remarked."""
+    from dsacq.data import Localizations
+    from dsacq.files.localizations import read_localizations
+
+    if not path.is_file():
+        return None
+    try:
+        read = read_localizations(path)
+    except FileError as error:
+        remarks.append(str(error))
+        return None
+    if read.table["frame"].is_monotonic_increasing:
+        return read
+    return Localizations(
+        read.table.sort_values("frame", kind="stable", ignore_index=True), read.origin
+    )
+
+
+def _scores(
+    found: "Localizations", truth: "Localizations | None", frames: range
+) -> "Scores | None":
+    from dsacq.analysis.metrics import evaluate
+
+    if truth is None:
+        return None
+    return evaluate(found, truth, radius_um=RADIUS_UM, frames=frames)

@@ -1,0 +1,222 @@
+"""The main window: the image in the middle, devices left, tasks right, log and counters below."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PyQt6.QtCore import QSettings, Qt
+from PyQt6.QtGui import QAction, QCloseEvent, QKeySequence
+from PyQt6.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QLabel,
+    QMainWindow,
+    QPushButton,
+    QScrollArea,
+    QTabWidget,
+    QToolBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ui.image_view import ImageView
+from ui.panels.camera import CameraPanel
+from ui.panels.counters import CountersBar
+from ui.panels.lights import LightsPanel
+from ui.panels.live import LivePanel
+from ui.panels.log import LogPanel
+from ui.panels.mask import MaskPanel
+from ui.panels.reanalyse import ReanalysePanel
+from ui.panels.record import RecordPanel
+from ui.panels.stages import StagesPanel
+from ui.session import Activity, Session
+from ui.theme import AMBER, RED
+
+if TYPE_CHECKING:
+    from dsacq.live import Update
+    from hardware.rig import Rig
+
+_VERSION = 1  # of the arrangement that is remembered
+
+
+class MainWindow(QMainWindow):
+    """Shows a session. name: of the rig, for the title."""
+
+    def __init__(self, session: Session, name: str, settings: QSettings) -> None:
+        super().__init__()
+        self._session, self._settings = session, settings
+        self.setWindowTitle(f"dsacq - {name}")
+        self.setObjectName("dsacq")
+        self.resize(1366, 740)
+        self.setDockNestingEnabled(True)
+
+        self.view = ImageView()
+        self._frame = QFrame()
+        self._frame.setObjectName("image_frame")
+        self._banner = QLabel()
+        self._banner.setObjectName("banner")
+        self._banner.setWordWrap(True)
+        self._banner.hide()
+        middle = QVBoxLayout(self._frame)
+        middle.setContentsMargins(3, 3, 3, 3)
+        middle.addWidget(self._banner)
+        middle.addWidget(self.view, 1)
+        self.setCentralWidget(self._frame)
+
+        self.camera = CameraPanel(session)
+        self.lights = LightsPanel(session)
+        self.stages = StagesPanel(session)
+        self.record = RecordPanel(session)
+        self.live = LivePanel(session)
+        self.masks = MaskPanel(session)
+        self.reanalyse = ReanalysePanel(session)
+        self.log = LogPanel(session)
+        self.counters = CountersBar(session)
+        self._tasks = QTabWidget()
+        self._add_toolbar(name)
+        self._add_docks()
+        self._connect()
+        self._restore()
+
+    def _add_toolbar(self, name: str) -> None:
+        bar = QToolBar(self.tr("Acquisition"))
+        bar.setObjectName("toolbar")
+        bar.setMovable(False)
+        self.stop = QPushButton(self.tr("STOP  (Esc)"))
+        self.stop.setObjectName("stop")
+        self.stop.setToolTip(self.tr("Lasers off and camera stopped, at once."))
+        self.stop.clicked.connect(self._session.stop_all)
+        bar.addWidget(self.stop)
+        self._add_action(bar, self.tr("Live"), "Ctrl+L", self.live.toggle)
+        self._add_action(bar, self.tr("Record"), "Ctrl+R", self.record.toggle)
+        self._state = QLabel()
+        self._state.setObjectName("state")
+        self._state.setMargin(6)
+        bar.addWidget(self._state)
+        self._rig_name = QLabel(name)
+        self._rig_name.setMargin(6)
+        bar.addWidget(self._rig_name)
+        self.addToolBar(bar)
+        escape = QAction(self)
+        escape.setShortcut(QKeySequence("Esc"))
+        escape.setShortcutContext(Qt.ShortcutContext.ApplicationShortcut)
+        escape.triggered.connect(self._session.stop_all)
+        self.addAction(escape)
+
+    def _add_action(self, bar: QToolBar, text: str, keys: str, work: Callable[[], object]) -> None:
+        action = QAction(text, self)
+        action.setShortcut(QKeySequence(keys))
+        action.setToolTip(f"{text} ({keys})")
+        action.triggered.connect(lambda _checked=False: work())
+        bar.addAction(action)
+
+    def _add_docks(self) -> None:
+        devices = QWidget()
+        column = QVBoxLayout(devices)
+        column.setContentsMargins(4, 4, 4, 4)
+        for panel in (self.camera, self.lights, self.stages, self.record):
+            column.addWidget(panel)
+        column.addStretch(1)
+        self._tasks.addTab(self.live, self.tr("Live"))
+        self._tasks.addTab(_scrolled(self.masks), self.tr("Mask"))
+        self._tasks.addTab(self.reanalyse, self.tr("Reanalyse"))
+        below = QWidget()
+        rows = QVBoxLayout(below)
+        rows.setContentsMargins(4, 2, 4, 2)
+        rows.addWidget(self.counters)
+        rows.addWidget(self.log, 1)
+        left = Qt.DockWidgetArea.LeftDockWidgetArea
+        self._dock(self.tr("Devices"), _scrolled(devices), left, 330)
+        self._dock(self.tr("Tasks"), self._tasks, Qt.DockWidgetArea.RightDockWidgetArea, 390)
+        self._dock(self.tr("Counters and log"), below, Qt.DockWidgetArea.BottomDockWidgetArea, 130)
+
+    def _dock(self, title: str, content: QWidget, area: Qt.DockWidgetArea, size: int) -> None:
+        dock = QDockWidget(title, self)
+        dock.setObjectName(title)
+        dock.setWidget(content)
+        self.addDockWidget(area, dock)
+        along = Qt.Orientation.Vertical
+        if area is not Qt.DockWidgetArea.BottomDockWidgetArea:
+            along = Qt.Orientation.Horizontal
+        self.resizeDocks([dock], [size], along)
+
+    def _connect(self) -> None:
+        session = self._session
+        session.opened.connect(self._on_opened)
+        session.activity_changed.connect(self._on_activity)
+        session.updated.connect(self._on_update)
+        session.failed.connect(self._warn)
+        self.view.region_chosen.connect(self.camera.set_region)
+        self.view.region_cleared.connect(lambda: self.camera.set_region(None))
+        self.camera.snapped.connect(lambda frame: self.view.set_frame(frame.pixels))
+        self.reanalyse.frame_shown.connect(self._show_stored)
+        self._on_activity(session.activity)
+
+    def _on_opened(self, rig: "Rig") -> None:
+        self.view.set_z_range(*rig.optics.z_range_um)
+
+    def _on_update(self, update: "Update") -> None:
+        if update.newest is not None:
+            self.view.set_frame(update.newest.pixels)
+        for found in update.found:
+            self.view.add_found(found.table)
+
+    def _on_activity(self, activity: Activity) -> None:
+        recording = activity is Activity.recording
+        colour = RED if recording else "transparent"
+        self._frame.setStyleSheet(f"#image_frame {{ border: 3px solid {colour}; }}")
+        self._state.setText(activity.value)
+        self._state.setStyleSheet(f"color: {RED}; font-weight: bold;" if recording else "")
+        if activity in (Activity.looking, Activity.recording):
+            self._banner.hide()
+            self.view.clear_found()
+            rig = self._session.rig
+            assert rig is not None
+            self.view.set_pixel_um(rig.optics.pixel_um * rig.camera.binning)
+
+    def _show_stored(self, pixels: Any, _index: int, table: Any) -> None:
+        self.view.clear_found()
+        self.view.set_frame(pixels)
+        if table is not None:
+            self.view.add_found(table)
+
+    def _warn(self, sentence: str) -> None:
+        self._banner.setText(sentence)
+        self._banner.setStyleSheet(f"background: {AMBER}; color: black; padding: 5px;")
+        self._banner.show()
+
+    def open_recording(self, path: Path) -> None:
+        """Show a recording in Reanalyse."""
+        self._tasks.setCurrentWidget(self.reanalyse)
+        self.reanalyse.open(path)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802
+        """Everything is stopped, saved and released before the window goes."""
+        self._settings.setValue("geometry", self.saveGeometry())
+        self._settings.setValue("windowState", self.saveState(_VERSION))
+        for panel in (self.live, self.record):
+            panel.save(self._settings)
+        self.reanalyse.stop()
+        self._session.close()
+        if event is not None:
+            event.accept()
+
+    def _restore(self) -> None:
+        if geometry := self._settings.value("geometry"):
+            self.restoreGeometry(geometry)
+        if state := self._settings.value("windowState"):
+            self.restoreState(state, _VERSION)
+        for panel in (self.live, self.record):
+            panel.restore(self._settings)
+
+
+def _scrolled(content: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(content)
+    bar = area.verticalScrollBar()
+    assert bar is not None
+    area.setMinimumWidth(content.minimumSizeHint().width() + bar.sizeHint().width())
+    return area
