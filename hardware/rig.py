@@ -91,21 +91,33 @@ class Rig:
 
         Raises DeviceError, SettingsError without an SLM, FileError for the files of the pattern.
         """
+        self._needed_slm().show(self.pattern_of(mask))
+        self.mask = mask
+
+    def pattern_of(self, mask: PhaseMask) -> NDArray[np.uint8]:
+        """What `show` puts on the SLM: grey levels (rows, columns). Raises as `show`."""
+        slm, chosen = self._needed_slm(), self.settings.pattern
+        return slm_pattern(
+            mask,
+            self.optics,
+            Panel(slm.shape, slm.pixel_um),
+            chosen.alignment,
+            chosen.levels.table(self.optics.wavelength_um),
+            correction_rad=_correction(chosen.correction, slm.shape),
+            carrier=chosen.carrier,
+        )
+
+    def blank(self) -> None:
+        """No mask: a pattern of zeros. Raises DeviceError, SettingsError without an SLM."""
+        slm = self._needed_slm()
+        blank: NDArray[np.uint8] = np.zeros(slm.shape, np.uint8)
+        slm.show(blank)
+        self.mask = None
+
+    def _needed_slm(self) -> SLM:
         if self.slm is None:
             raise SettingsError("the rig has no SLM to show a mask on: give it a table [slm].")
-        chosen = self.settings.pattern
-        self.slm.show(
-            slm_pattern(
-                mask,
-                self.optics,
-                Panel(self.slm.shape, self.slm.pixel_um),
-                chosen.alignment,
-                chosen.levels.table(self.optics.wavelength_um),
-                correction_rad=_correction(chosen.correction, self.slm.shape),
-                carrier=chosen.carrier,
-            )
-        )
-        self.mask = mask
+        return self.slm
 
     def light(self, lasers_mw: Mapping[str, float]) -> None:
         """Switch these lasers on, with their powers, and open the shutters.
@@ -150,16 +162,11 @@ class Rig:
             work.append(camera.stop)
         work += [stage.stop for stage in (self.focus, self.stage_x, self.stage_y) if stage]
         if self.slm is not None:
-            work.append(self._blank)
+            work.append(self.blank)
         work += [device.close for device in reversed(devices)]
         if manager is not None:
             work.append(manager.close)
         _all_of(work)
-
-    def _blank(self) -> None:
-        assert self.slm is not None
-        blank: NDArray[np.uint8] = np.zeros(self.slm.shape, np.uint8)
-        self.slm.show(blank)
 
     def _close_after_failure(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The rig behind the window: open or not, looking or recording. Panels ask it; it tells them.
+"""The rig behind the window: open or not, and what it does. Panels ask it; it tells them.
 
 Nothing here waits for a device: commands go through one thread in their order, an acquisition has
 its own.
@@ -7,6 +7,7 @@ its own.
 import logging
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -39,6 +40,12 @@ class Activity(Enum):
     idle = "idle"
     looking = "live"
     recording = "recording"
+    calibrating = "calibrating"
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether what runs allows no changes of camera and mask beside it."""
+        return self in (Activity.recording, Activity.calibrating)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Session(QObject):
 
     activity_changed: Activity. opened: the Rig. updated: an Update, about 20 times a second.
     ended: the last Update of an acquisition, and the folder of the recording or None. mask_shown:
-    the PhaseMask, or None for a blank SLM. device_changed: after any command. failed: a sentence.
+    the PhaseMask, or None for a blank SLM. device_changed: after a command. failed: a sentence.
     said: a sentence for the log.
     """
 
@@ -114,14 +121,10 @@ class Session(QObject):
         if rig is None:
             return
 
-        def dark() -> None:
-            try:
-                rig.dark()
-            finally:
-                rig.camera.stop()
-
         # beside the other commands, which may be waiting for a stage
-        ThreadPoolExecutor(1, thread_name_prefix="stop").submit(self._guarded, dark)
+        stopping = ThreadPoolExecutor(1, thread_name_prefix="stop")
+        stopping.submit(self._guarded, lambda: _make_dark(rig))
+        stopping.shutdown(wait=False)
 
     def command(self, work: Callable[["Rig"], object], what: str = "") -> None:
         """Do something with the devices, after what was asked before. A failure is told."""
@@ -129,13 +132,19 @@ class Session(QObject):
         if rig is not None:
             self._commands.submit(self._guarded, lambda: work(rig), what)
 
+    def ask(self, work: Callable[["Rig"], object]) -> None:
+        """Read from the devices, after what was asked before; as `command`, but nothing changes."""
+        rig = self.rig
+        if rig is not None:
+            self._commands.submit(self._guarded, lambda: work(rig), changes=False)
+
     def between_sequences(self, work: Callable[["Rig"], object]) -> None:
         """Do what the camera allows only while it is not exposing; a live view goes on after it.
 
-        Not while recording: that is told.
+        Not while recording or calibrating: that is told.
         """
-        if self.activity is Activity.recording:
-            self.failed.emit("This cannot be changed while recording; stop the recording first.")
+        if self.activity.exclusive:
+            self.failed.emit(f"This cannot be changed while {self.activity.value}; stop it first.")
             return
         if self.activity is not Activity.looking:
             self.command(work)
@@ -161,6 +170,50 @@ class Session(QObject):
 
         self.command(work, f"The SLM shows {mask.name}.")
 
+    def blank(self) -> None:
+        """No mask on the SLM."""
+
+        def work(rig: "Rig") -> None:
+            rig.blank()
+            self.mask_shown.emit(None)
+
+        self.command(work, "The SLM is blank.")
+
+    def calibrate(
+        self,
+        make: Callable[["Rig", Event], Generator[Any]],
+        what: str,
+        on_item: Callable[[Any], None],
+    ) -> None:
+        """Run a generator that has the rig for itself; a live view that runs is ended first.
+
+        make: gets the rig, and an Event that is set when it should end. on_item: called in the
+        thread of the window with each item. However it ends, lasers go off and the camera stops,
+        and `ended` is told with None, None.
+        """
+        if self.rig is None or self.activity.exclusive:
+            return
+        if self.activity is Activity.looking:
+            self._restart(lambda: self.calibrate(make, what, on_item))
+            return
+        rig = self.rig
+        self._stopping = stop = Event()
+
+        def calibrating() -> Generator[Any]:
+            self._commands.submit(lambda: None).result()
+            try:
+                with closing(make(rig, stop)) as items:
+                    for item in items:
+                        yield item
+                        if stop.is_set():
+                            break
+            finally:
+                _make_dark(rig)
+
+        job = Job(calibrating, what, self)
+        job.yielded.connect(on_item)
+        self._begin(Activity.calibrating, job, None)
+
     def close(self) -> None:
         """Stop everything and release the devices; waits for it."""
         self.end()
@@ -182,7 +235,7 @@ class Session(QObject):
     def _acquire(
         self, kind: Activity, folder: Path | None, count: int | None, about: dict[str, Any]
     ) -> None:
-        if self.rig is None or self.activity is Activity.recording:
+        if self.rig is None or self.activity.exclusive:
             return
         if self.activity is Activity.looking:
             self._restart(lambda: self._acquire(kind, folder, count, about))
@@ -212,9 +265,12 @@ class Session(QObject):
                 interval_s=_INTERVAL_S,
             )
 
-        self._last = None
         job = Job(acquiring, kind.value, self)
         job.yielded.connect(self._on_update)
+        self._begin(kind, job, folder)
+
+    def _begin(self, kind: Activity, job: Job, folder: Path | None) -> None:
+        self._last = None
         job.failed.connect(self._on_failure)
         job.finished.connect(lambda: self._on_finished(folder))
         self._job = job
@@ -237,7 +293,7 @@ class Session(QObject):
         self.updated.emit(update)
 
     def _on_failure(self, error: Exception) -> None:
-        self.failed.emit(_told(error))
+        self.failed.emit(told(error))
 
     def _on_finished(self, folder: Path | None) -> None:
         self._job = None
@@ -256,19 +312,28 @@ class Session(QObject):
         self.activity = activity
         self.activity_changed.emit(activity)
 
-    def _guarded(self, work: Callable[[], object], what: str = "") -> None:
+    def _guarded(self, work: Callable[[], object], what: str = "", *, changes: bool = True) -> None:
         try:
             work()
         except Exception as error:
             log.info("command failed", exc_info=True)
-            self.failed.emit(_told(error))
+            self.failed.emit(told(error))
         else:
             if what:
                 self.said.emit(what)
-        self.device_changed.emit()
+        if changes:
+            self.device_changed.emit()
 
 
-def _told(error: Exception) -> str:
+def _make_dark(rig: "Rig") -> None:
+    try:
+        rig.dark()
+    finally:
+        rig.camera.stop()
+
+
+def told(error: Exception) -> str:
+    """A failure in one sentence; the log has the rest."""
     if isinstance(error, UserError):
         return str(error)
     return f"dsacq itself failed ({type(error).__name__}: {error}); the log has the details."

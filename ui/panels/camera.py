@@ -72,6 +72,8 @@ class CameraPanel(QWidget):
             if self._newest is not None:
                 self.snapped.emit(self._newest)
             return
+        if self._session.activity is not Activity.idle:
+            return
         powers = dict(self._session.lasers_mw)
 
         def work(rig: "Rig") -> None:
@@ -182,9 +184,11 @@ class CameraPanel(QWidget):
 
     def _on_activity(self, activity: Activity) -> None:
         self._group.setEnabled(activity not in (Activity.closed, Activity.opening))
-        self.snap_action.setEnabled(self._group.isEnabled())
+        self.snap_action.setEnabled(
+            self._group.isEnabled() and activity is not Activity.calibrating
+        )
         for control in (self.exposure, self.whole, self.binning, self.properties):
-            control.setEnabled(activity is not Activity.recording)
+            control.setEnabled(not activity.exclusive)
         self._newest = None
 
     def _on_update(self, update: "Update") -> None:

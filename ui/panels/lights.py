@@ -20,7 +20,7 @@ from ui.session import Activity, Session
 if TYPE_CHECKING:
     from hardware.rig import Rig
 
-_SHINING = (Activity.looking, Activity.recording)
+_SHINING = (Activity.looking, Activity.recording, Activity.calibrating)
 _SLIDER_STEPS = 1000
 
 

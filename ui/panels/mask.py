@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
-from dsacq.errors import UserError
 from ui.panels.mask_adjust import AdjustBox
 from ui.panels.mask_alignment import AlignmentBox
 from ui.panels.mask_library import MaskLibrary
 from ui.panels.mask_previewer import Previewer
 from ui.panels.mask_previews import MaskPreviews
 from ui.panels.mask_work import Bounds, Images, Pattern, Wanted
-from ui.session import Activity, Session
+from ui.session import Activity, Session, told
 
 if TYPE_CHECKING:
     from dsacq.physics.masks import PhaseMask
@@ -74,15 +73,7 @@ class MaskPanel(QWidget):
     def blank(self) -> None:
         """A pattern of zeros on the SLM."""
         self._show_when_made = False
-        shown = self._session.mask_shown
-
-        def work(rig: "Rig") -> None:
-            if rig.slm is not None:
-                rig.slm.show(np.zeros(rig.slm.shape, np.uint8))
-                rig.mask = None
-                shown.emit(None)
-
-        self._session.command(work, self.tr("The SLM is blank."))
+        self._session.blank()
 
     def stop(self) -> None:
         """End what is being computed; waits for it."""
@@ -122,8 +113,8 @@ class MaskPanel(QWidget):
             why = self.tr("No rig is open.")
         elif rig.slm is None:
             why = self.tr("The rig has no SLM; give its file a table [slm].")
-        elif activity is Activity.recording:
-            why = self.tr("While recording, the mask stays as it is.")
+        elif activity.exclusive:
+            why = self.tr("While {}, the mask stays as it is.").format(activity.value)
         self.setEnabled(rig is not None)
         for widget, tip in (
             (self.show_button, self.tr("Put the chosen mask on the SLM.")),
@@ -208,8 +199,7 @@ class MaskPanel(QWidget):
 
     def _on_failure(self, error: Exception) -> None:
         self._show_when_made = False
-        failed = self.tr("dsacq itself failed ({}); the log has the details.").format(error)
-        self._tell(str(error) if isinstance(error, UserError) else failed)
+        self._tell(told(error))
 
     def _tell(self, sentence: str) -> None:
         self.told.setText(sentence)

@@ -55,7 +55,7 @@ class Readings(QObject):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._session = session
-        self._waiting = self._own = False
+        self._waiting = False
         self._troubles: frozenset[str] = frozenset()
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -66,7 +66,7 @@ class Readings(QObject):
         self._soon.start(_SOON_MS)
         self.taken.connect(self._on_taken)
         self._done.connect(self._on_done)
-        session.device_changed.connect(self._on_changed)
+        session.device_changed.connect(lambda: self._soon.start(_SOON_MS))
         session.activity_changed.connect(lambda _: self._soon.start(_SOON_MS))
 
     def take(self) -> None:
@@ -81,7 +81,7 @@ class Readings(QObject):
                 self._done.emit()
 
         self._waiting = True
-        self._session.command(work)
+        self._session.ask(work)
 
     def _on_taken(self, state: RigState) -> None:
         for trouble in state.troubles - self._troubles:  # told once, not every second
@@ -89,13 +89,7 @@ class Readings(QObject):
         self._troubles = state.troubles
 
     def _on_done(self) -> None:
-        self._waiting, self._own = False, True
-
-    def _on_changed(self) -> None:
-        if self._own:  # a reading is a command too, and no change
-            self._own = False
-        else:
-            self._soon.start(_SOON_MS)
+        self._waiting = False
 
 
 def readings_of(session: Session) -> Readings:

@@ -80,9 +80,11 @@ class RunTab(QWidget):
         """Localize the movie as the controls say."""
         if self._opened is None or self.running:
             return
-        if self._session.activity is Activity.recording:
+        if self._session.activity.exclusive:
             self.failed.emit(
-                self.tr("A recording is being made, which needs the computer; run again after it.")
+                self.tr("The rig is {}, which needs the computer; run again after it.").format(
+                    self._session.activity.value
+                )
             )
             return
         opened, model = self._opened, self.model.currentData()

@@ -64,7 +64,9 @@ class RecordPanel(QWidget):
             self._session.end()
             return
         if self._session.activity not in (Activity.idle, Activity.looking):
-            self._tell(self.tr("No rig is open."), AMBER)
+            busy = self._session.activity is Activity.calibrating
+            why = self.tr("A calibration runs; stop it first.") if busy else ""
+            self._tell(why or self.tr("No rig is open."), AMBER)
             return
         refusal = why_not(self.folder.text(), self.name.text())
         if refusal:
@@ -188,7 +190,7 @@ class RecordPanel(QWidget):
         recording = activity is Activity.recording
         self.button.setText(self.tr("Stop recording") if recording else self.tr("Record"))
         self.button.setStyleSheet(_RECORDING if recording else "")
-        self.button.setEnabled(activity not in (Activity.closed, Activity.opening))
+        self.button.setEnabled(recording or activity in (Activity.idle, Activity.looking))
         self.progress.setVisible(recording)
         for control in (self.folder, self.browse, self.name, self.notes, self.endless):
             control.setEnabled(not recording)
