@@ -21,7 +21,7 @@ from PyQt6.QtWidgets import (
 from ui.job import Job
 from ui.panels.reanalyse_scores import ScoresBox
 from ui.reanalysis import Opened, Progress, Run, Wanted, run_again
-from ui.session import Activity, Session
+from ui.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
