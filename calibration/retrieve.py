@@ -1,0 +1,334 @@
+"""The phase in the pupil, from images of a bead at many positions of the focus.
+
+Maximum likelihood through the exact PSF. Photons and background of each plane are solved in closed
+form inside every step, so that only the phase, the bead's place and the blur are searched.
+Method: Ferdman et al., Opt. Express 28, 10179 (2020), with other noise and full gradients.
+"""
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dsacq.errors import SettingsError
+from dsacq.physics.masks import PhaseMask, resampled
+from dsacq.physics.optics import Optics
+from dsacq.physics.psf import psf
+from dsacq.physics.pupil import PsfModel, pupil
+
+Floats = NDArray[np.floating[Any]]
+
+_EARLY = 0.2  # of the passes, in which the variance is that of the data, smoothed
+_SMOOTH = 0.6  # of the passes, in which the roughness allowed grows
+_FIRST_ROUGHNESS = 1.0
+_SLOWER = ((0.6, 0.3), (0.85, 0.3))  # after this part of the passes, steps are this much smaller
+_PLACE_STEP_PX, _BLUR_STEP_PX = 0.03, 0.02
+_LEAST_BLUR_PX = 0.2
+_ROUNDS = 3  # of weights and brightness, in the result
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeadScan:
+    """Images of one bead.
+
+    planes: (K, H, W) counts, bead near the middle; the camera's offset may be left in, as it is
+    part of the background. focus_um: (K,) travel of the objective, larger is deeper.
+    counts_per_photon: of the camera, twice its gain for an EMCCD. radius_um: of the bead, which
+    lies on the coverslip.
+    """
+
+    planes: Floats
+    focus_um: Floats
+    counts_per_photon: float = 1.0
+    radius_um: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.planes.ndim != 3 or len(self.planes) != len(self.focus_um):
+            raise ValueError(
+                f"planes of shape {self.planes.shape}: expected (K, H, W) for "
+                f"{len(self.focus_um)} positions of the focus"
+            )
+        if len(self.planes) < 3:
+            raise SettingsError("A bead scan needs at least 3 positions of the focus.")
+
+    def reversed(self) -> "BeadScan":
+        """The same images, had the focus moved the other way."""
+        return replace(self, focus_um=-self.focus_um)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrieveSettings:
+    """How the phase is searched.
+
+    passes over all planes, `planes_per_step` in each step of at most step_rad. roughness: weight of
+    the squared difference of unit phasors of neighbours, at the end; the search begins smooth, as
+    vortices of the phase that form early stay. pupil_pixel_um: pitch of the phase that is
+    searched, on the mask.
+    """
+
+    passes: int = 240
+    planes_per_step: int = 12
+    step_rad: float = 0.15
+    roughness: float = 0.001
+    pupil_pixel_um: float = 40.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """chi_square: per pixel, over the planes of the last pass."""
+
+    passes: int
+    of: int
+    chi_square: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieved:
+    """What the images tell.
+
+    mask: the phase, without piston and tilt, 0 where no light passes. centre_um: of the bead from
+    the middle of the images. photons, background: (K,), per plane and per pixel. correlation,
+    residual: (K,) Pearson correlation, and norm of the difference over that of the data without
+    background. model_planes: (K, H, W) counts.
+    """
+
+    mask: PhaseMask
+    centre_um: tuple[float, float]
+    blur_px: float
+    photons: Floats
+    background: Floats
+    correlation: Floats
+    residual: Floats
+    chi_square: float
+    model_planes: Floats = field(repr=False)
+
+
+def retrieve(
+    scan: BeadScan,
+    optics: Optics,
+    model: PsfModel = PsfModel(),  # noqa: B008 - frozen
+    start: PhaseMask | None = None,
+    settings: RetrieveSettings = RetrieveSettings(),
+    device: torch.device | str = "cpu",
+) -> Generator[Progress, None, Retrieved]:
+    """Search the phase; yields after each pass and returns what was found.
+
+    start: a phase near to what is expected, or None for none.
+    """
+    search = _Search(scan, optics, model, start, settings, device)
+    for number in range(settings.passes):
+        yield Progress(number + 1, settings.passes, search.go_on(number))
+    return search.result()
+
+
+class _Search:
+    def __init__(
+        self,
+        scan: BeadScan,
+        optics: Optics,
+        model: PsfModel,
+        start: PhaseMask | None,
+        settings: RetrieveSettings,
+        device: torch.device | str,
+    ) -> None:
+        self._scan, self._settings, self._device = scan, settings, device
+        self._pixel_um = settings.pupil_pixel_um
+        samples = 2 * math.ceil(optics.pupil_diameter_um / 2 / self._pixel_um) + 2
+        self._optics = replace(optics, mask_pixel_um=self._pixel_um)
+        self._model = model
+        first = np.zeros((samples, samples), np.float32)
+        if start is not None:
+            first = resampled(start, self._pixel_um, (samples, samples)).phase_rad
+        light = pupil(self._optics, (samples, samples), self._pixel_um, model)
+        lit = torch.zeros(samples, samples, dtype=torch.bool)
+        lit[light.rows, light.columns] = (light.weight.abs() > 0).any(0)
+        self._lit = lit.to(device)
+        self._data = torch.as_tensor(
+            scan.planes / scan.counts_per_photon, dtype=torch.float32, device=device
+        )
+        self._focus_um = torch.as_tensor(scan.focus_um, dtype=torch.float32, device=device)
+        self._noise = _corner_variance(self._data)
+        self._phase = torch.tensor(first, device=device, requires_grad=True)
+        self._place_px = torch.zeros(2, device=device, requires_grad=True)
+        blur = max(model.blur_px, 2 * _LEAST_BLUR_PX)
+        self._blur_px = torch.tensor(blur, device=device, requires_grad=True)
+        self._steps = torch.optim.Adam(
+            [
+                {"params": [self._phase], "lr": settings.step_rad},
+                {"params": [self._place_px], "lr": _PLACE_STEP_PX},
+                {"params": [self._blur_px], "lr": _BLUR_STEP_PX},
+            ]
+        )
+        self._random = torch.Generator().manual_seed(settings.seed)
+
+    def go_on(self, number: int) -> float:
+        """One pass; the chi-square per pixel on its way."""
+        settings = self._settings
+        for after, factor in _SLOWER:
+            if number == int(after * settings.passes):
+                for group in self._steps.param_groups:
+                    group["lr"] *= factor
+        early = number < _EARLY * settings.passes
+        smooth = max(1 - number / (_SMOOTH * settings.passes), 0)
+        roughness = settings.roughness * (_FIRST_ROUGHNESS / settings.roughness) ** smooth
+        order = torch.randperm(len(self._data), generator=self._random)
+        chi_square = []
+        for some in torch.split(order, settings.planes_per_step):
+            self._steps.zero_grad()
+            images = self._images(some)
+            cost, square = self._cost(images, some, early)
+            (cost + roughness * self._roughness()).backward()
+            self._steps.step()
+            with torch.no_grad():
+                self._blur_px.clamp_(min=_LEAST_BLUR_PX)
+            chi_square.append(square)
+        return float(np.mean(chi_square))
+
+    def result(self) -> Retrieved:
+        data, scan = self._data, self._scan
+        with torch.no_grad():
+            images = self._images(torch.arange(len(data)))
+            variance = self._variance(_smooth(data) - _background(data), torch.arange(len(data)))
+            for _ in range(_ROUNDS):
+                photons, background = _brightness(images, data, 1 / variance)
+                variance = self._variance(photons * images, torch.arange(len(data)))
+            model = photons * images + background
+            chi_square = float(((data - model) ** 2 / variance).mean())
+        above = data - background
+        correlation = [
+            float(np.corrcoef(one.flatten(), other.flatten())[0, 1])
+            for one, other in zip(data.cpu().numpy(), model.cpu().numpy(), strict=True)
+        ]
+        residual = (data - model).flatten(1).norm(dim=1) / above.flatten(1).norm(dim=1)
+        phase, shift_px = self._levelled()
+        place_px = self._place_px.detach().cpu().numpy() + shift_px
+        pixel_um = self._optics.pixel_um
+        return Retrieved(
+            mask=PhaseMask(
+                phase, self._pixel_um, self._optics.wavelength_um, "retrieved", {"made_by": "beads"}
+            ),
+            centre_um=(float(place_px[0] * pixel_um), float(place_px[1] * pixel_um)),
+            blur_px=float(self._blur_px.detach()),
+            photons=photons.flatten().cpu().numpy(),
+            background=background.flatten().cpu().numpy(),
+            correlation=np.array(correlation),
+            residual=residual.cpu().numpy(),
+            chi_square=chi_square,
+            model_planes=model.cpu().numpy() * scan.counts_per_photon,
+        )
+
+    def _images(self, some: Tensor) -> Tensor:
+        """(n, H, W) of these planes, per photon."""
+        count = len(some)
+        xyz_um = torch.cat(
+            (
+                self._place_px * self._optics.pixel_um,
+                self._place_px.new_tensor([self._scan.radius_um]),
+            )
+        )
+        shape = (self._data.shape[1], self._data.shape[2])
+        return psf(
+            self._phase,
+            xyz_um.expand(count, 3),
+            self._optics,
+            shape,
+            self._model,
+            focus_um=self._focus_um[some],
+            blur_px=self._blur_px,
+        )
+
+    def _variance(self, light: Tensor, some: Tensor) -> Tensor:
+        """Of the data, with this light of the bead (n, H, W), in photons."""
+        return light.clamp_min(0) + self._noise[some]
+
+    def _cost(self, images: Tensor, some: Tensor, early: bool) -> tuple[Tensor, float]:
+        """Negative logarithm of the likelihood, per photon, and chi-square per pixel."""
+        data = self._data[some]
+        expected = self._variance(_smooth(data) - _background(data), some)
+        photons, background = _brightness(images, data, 1 / expected)
+        light = photons * images
+        variance = expected if early else self._variance(light, some)
+        square = (data - light - background) ** 2 / variance
+        cost = square / 2
+        if not early:
+            cost = cost + variance.log() / 2
+        # Per photon, so that roughness means the same for every brightness.
+        return cost.sum() / float(photons.detach().sum()), float(square.detach().mean())
+
+    def _roughness(self) -> Tensor:
+        phasor = torch.exp(1j * self._phase)
+        rough = self._phase.new_zeros(())
+        for axis in (0, 1):
+            both = self._lit.narrow(axis, 1, len(phasor) - 1) & self._lit.narrow(
+                axis, 0, len(phasor) - 1
+            )
+            difference = phasor.diff(dim=axis)[both]
+            rough = rough + (difference.real**2 + difference.imag**2).mean()
+        return rough
+
+    def _levelled(self) -> tuple[NDArray[np.float32], Floats]:
+        """The phase without piston and tilt, and the tilt as a shift (x, y) in pixels."""
+        lit = self._lit.cpu().numpy()
+        phase = self._phase.detach().cpu().numpy().astype(np.float64)
+        light = pupil(self._optics, lit.shape, self._pixel_um, self._model, dtype=torch.float64)
+        per_px = float((light.image_x[1] - light.image_x[0]).abs())  # rad per sample and pixel
+        phasor = np.exp(1j * phase)
+        tilt = []
+        for axis in (1, 0):  # the mean step between neighbours, which wraps do not disturb
+            both = np.take(lit, range(1, lit.shape[axis]), axis) & np.take(
+                lit, range(lit.shape[axis] - 1), axis
+            )
+            steps = np.take(phasor, range(1, lit.shape[axis]), axis) * np.conj(
+                np.take(phasor, range(lit.shape[axis] - 1), axis)
+            )
+            tilt.append(float(np.angle(steps[both].sum())))
+        rows, columns = np.indices(lit.shape) - (np.array(lit.shape)[:, None, None] - 1) / 2
+        levelled = phasor * np.exp(-1j * (tilt[0] * columns + tilt[1] * rows))
+        levelled *= np.exp(-1j * np.angle(levelled[lit].sum()))
+        flat = np.where(lit, np.angle(levelled), 0).astype(np.float32)
+        return flat, np.array(tilt) / per_px
+
+
+def _brightness(images: Tensor, data: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Photons and background (n, 1, 1) of each plane, by weighted least squares."""
+
+    def total(values: Tensor) -> Tensor:
+        return values.sum((-2, -1), keepdim=True)
+
+    image_mean = total(weights * images) / total(weights)
+    data_mean = total(weights * data) / total(weights)
+    centred = images - image_mean
+    photons = total(weights * centred * (data - data_mean)) / total(weights * centred**2)
+    photons = photons.clamp_min(1.0)
+    return photons, data_mean - photons * image_mean
+
+
+def _corners(data: Tensor) -> Tensor:
+    """(K, 4, n) pixels in the corners."""
+    rows, columns = max(data.shape[1] // 8, 3), max(data.shape[2] // 8, 3)
+    top, bottom = data[:, :rows], data[:, -rows:]
+    corners = [
+        part[..., one] for part in (top, bottom) for one in (slice(columns), slice(-columns, None))
+    ]
+    return torch.stack([corner.flatten(1) for corner in corners], 1)
+
+
+def _background(data: Tensor) -> Tensor:
+    """(K, 1, 1) of the darkest corner."""
+    return _corners(data).mean(2).amin(1)[:, None, None]
+
+
+def _corner_variance(data: Tensor) -> Tensor:
+    """(K, 1, 1) of the steadiest corner, at least a hundredth of a photon."""
+    least: Tensor = _corners(data).var(2).median(1).values
+    return least.clamp_min(0.01)[:, None, None]
+
+
+def _smooth(data: Tensor) -> Tensor:
+    return torch.nn.functional.avg_pool2d(data[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
