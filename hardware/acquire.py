@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 MASK, TRUTH = "mask.tif", "truth.parquet"
 _TRUTH_STREAM = "truth.arrows"
-_LIKE = 0.9  # masks that differ by 0.45 rad rms
+LIKE = 0.9  # likeness of masks that differ by 0.45 rad rms
 
 
 def acquire(
@@ -112,7 +112,7 @@ def check_model(rig: Rig, model: Model, mask: PhaseMask | None = None) -> None:
         told = ", ".join(differing) or f"binning {rig.camera.binning} (model 1)"
         raise SettingsError(f"the model {model.card.name} does not fit the rig: {told}.")
 
-    if mask is not None and _likeness(model.mask, mask) < _LIKE:
+    if mask is not None and likeness(model.mask, mask) < LIKE:
         log.warning(
             "The model %s was made for the mask %s, but the SLM shows %s: positions are wrong "
             "unless the two are alike.",
@@ -122,7 +122,7 @@ def check_model(rig: Rig, model: Model, mask: PhaseMask | None = None) -> None:
         )
 
 
-def _likeness(first: PhaseMask, second: PhaseMask) -> float:
+def likeness(first: PhaseMask, second: PhaseMask) -> float:
     """1 for masks that are the same but for a constant phase, about 0 for different ones."""
     second = resampled(second, first.pixel_um, first.phase_rad.shape)
     difference = np.exp(1j * (first.phase_rad.astype(np.float64) - second.phase_rad))

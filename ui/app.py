@@ -1,6 +1,7 @@
 """The desktop app."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def run(rig_file: Path | None) -> int:
     window, session = make_window(rig_file)
     window.show()
     application.processEvents()  # the window is there before the rig opens
-    open_session(session, rig_file)
+    open_session(session, rig_file, window.live.look_when_ready)
     code: int = application.exec()
     return code
 
@@ -45,7 +46,9 @@ def make_window(rig_file: Path | None, settings: Any = None) -> "tuple[MainWindo
     return MainWindow(session, name, settings or QSettings()), session
 
 
-def open_session(session: "Session", rig_file: Path | None, *, look: bool = True) -> None:
+def open_session(
+    session: "Session", rig_file: Path | None, look: Callable[[], None] = lambda: None
+) -> None:
     """Open the rig in the background: its mask on the SLM, then the live view."""
     from hardware.rig_file import read_rig, simulated_rig
 
@@ -56,8 +59,8 @@ def open_session(session: "Session", rig_file: Path | None, *, look: bool = True
 
         if rig.slm is not None and settings.use.mask is not None:
             session.show(chosen_mask(settings.use.mask, rig.optics, Path()))
-        if look and rig_file is None:  # real lasers wait for the user
-            session.look()
+        if rig_file is None:  # real lasers wait for the user
+            look()
 
     def open_screen(name: str, wanted: Any) -> Any:
         from ui.slm_screen import ScreenSLM

@@ -72,6 +72,8 @@ class MainWindow(QMainWindow):
         self.reanalyse = ReanalysePanel(session)
         self.log = LogPanel(session)
         self.counters = CountersBar(session)
+        self._remembering: tuple[Any, ...] = (self.live, self.record)
+        self._working: tuple[Any, ...] = (self.live, self.masks, self.reanalyse)
         self._tasks = QTabWidget()
         self._add_toolbar(name)
         self._add_docks()
@@ -149,6 +151,7 @@ class MainWindow(QMainWindow):
         self.view.region_chosen.connect(self.camera.set_region)
         self.view.region_cleared.connect(lambda: self.camera.set_region(None))
         self.camera.snapped.connect(lambda frame: self.view.set_frame(frame.pixels))
+        self.live.found_shown.connect(self.view.add_found)
         self.reanalyse.frame_shown.connect(self._show_stored)
         self._on_activity(session.activity)
 
@@ -158,8 +161,6 @@ class MainWindow(QMainWindow):
     def _on_update(self, update: "Update") -> None:
         if update.newest is not None:
             self.view.set_frame(update.newest.pixels)
-        for found in update.found:
-            self.view.add_found(found.table)
 
     def _on_activity(self, activity: Activity) -> None:
         recording = activity is Activity.recording
@@ -194,9 +195,10 @@ class MainWindow(QMainWindow):
         """Everything is stopped, saved and released before the window goes."""
         self._settings.setValue("geometry", self.saveGeometry())
         self._settings.setValue("windowState", self.saveState(_VERSION))
-        for panel in (self.live, self.record):
-            panel.save(self._settings)
-        self.reanalyse.stop()
+        for remembering in self._remembering:
+            remembering.save(self._settings)
+        for working in self._working:
+            working.stop()
         self._session.close()
         if event is not None:
             event.accept()
@@ -206,8 +208,8 @@ class MainWindow(QMainWindow):
             self.restoreGeometry(geometry)
         if state := self._settings.value("windowState"):
             self.restoreState(state, _VERSION)
-        for panel in (self.live, self.record):
-            panel.restore(self._settings)
+        for remembering in self._remembering:
+            remembering.restore(self._settings)
 
 
 def _scrolled(content: QWidget) -> QScrollArea:

@@ -272,7 +272,8 @@ def noting(kind, name):
     do = getattr(kind, name)
     def noted(self):
         do(self)
-        print(name, time.time(), flush=True)
+        sys.stdout.write(f"{name} {time.time()}\\n")  # at once: threads write side by side
+        sys.stdout.flush()
     setattr(kind, name, noted)
 
 noting(SimulatedLaser, "off")

@@ -77,7 +77,7 @@ class CameraPanel(QWidget):
         powers = dict(self._session.lasers_mw)
 
         def work(rig: "Rig") -> None:
-            from dsacq.live import StreamError
+            from dsacq.live_acquisition import StreamError
             from hardware.acquire import acquire
 
             *_, last = acquire(rig, 1, lasers_mw=powers)

@@ -1,17 +1,12 @@
-"""Live localization: the model, its threshold, and running curves of what is found."""
+"""Live localization: model, threshold and heights, the regenerated frame, and running plots."""
 
-from collections import deque
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyqtgraph as pg
-from PyQt6.QtCore import QSettings
+from PyQt6.QtCore import QSettings, pyqtSignal
 from PyQt6.QtWidgets import (
     QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -20,35 +15,63 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from ui.job import Job
-from ui.session import Activity, Analysis, Session
-from ui.theme import AMBER, BLUE, GREEN
+from ui.panels.live_fit import misfit
+from ui.panels.live_history import History
+from ui.panels.live_limits import height, threshold
+from ui.panels.live_model import ModelPicker
+from ui.panels.live_plot import LivePlot
+from ui.panels.live_regenerated import RegeneratedView
+from ui.regenerated import Regenerated, Regenerator
+from ui.session import Activity, Analysis, Session, told
+from ui.theme import AMBER
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dsacq.live import Update
     from dsacq.networks.model_file import Model
     from hardware.rig import Rig
 
-_KEPT = 600  # points of a curve
-_REDRAWN_S = 0.2
-_CURVES = (
-    ("count", "emitters per frame", BLUE),
-    ("photons", "median photons", GREEN),
-    ("sigma_nm", "median sigma x, nm", AMBER),
-)
+_REDRAWN_S = 0.25
+_SHOWN = ("count", "correlation")
 
 
 class LivePanel(QWidget):
-    """Starts and stops the live view, with or without localization."""
+    """Starts and stops the live view, with or without localization.
+
+    found_shown: the table of each localized frame, with the chosen heights only, for an overlay.
+    """
+
+    found_shown = pyqtSignal(object)
+    _fit_known = pyqtSignal(object, str)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._job: Job | None = None
         self._model: Model | None = None
-        self._points: deque[tuple[float, float, float, float]] = deque(maxlen=_KEPT)
+        self._chosen: dict[str, dict[str, Any]] = {}  # by model file: threshold and heights
+        self._remembered: tuple[str, str] = ("", "")  # model, and the rig file's model at the time
+        self._look_waits = False
+        self._history = History()
         self._drawn_s = 0.0
+        self._make_controls()
+        self.regenerator = Regenerator(self)
+        self.regenerator.made.connect(self._on_regenerated)
+        self.regenerator.failed.connect(lambda error: self._tell(told(error), warn=True))
+        self.picture = RegeneratedView()
+        self.plots = [LivePlot(name) for name in _SHOWN]
+        for plot, name in zip(self.plots, ("live_plot_1", "live_plot_2"), strict=True):
+            plot.choice.setObjectName(name)
+            plot.changed.connect(self._draw)
+        self._lay_out()
+        self._fit_known.connect(self._on_fit)
+        session.opened.connect(self._on_opened)
+        session.activity_changed.connect(self._on_activity)
+        session.updated.connect(self._on_update)
+        session.device_changed.connect(self._check_fit)
+        self._on_activity(session.activity)
 
+    def _make_controls(self) -> None:
         self.start = QPushButton(self.tr("Start live view"))
         self.start.setObjectName("live_start")
         self.start.setToolTip(self.tr("Show what the camera sees; lasers that are in use go on."))
@@ -58,51 +81,38 @@ class LivePanel(QWidget):
         self.localize.setChecked(True)
         self.localize.setToolTip(self.tr("Find emitters in 3D, live and while recording."))
         self.localize.toggled.connect(self._apply)
-        self.model = QComboBox()
-        self.model.setObjectName("live_model")
-        self.model.setToolTip(self.tr("The network; it must be made for this mask and optics."))
-        self.model.activated.connect(self._load)
-        browse = QPushButton(self.tr("Open..."))
-        browse.setToolTip(self.tr("Take a model file (.safetensors)."))
-        browse.clicked.connect(self._browse)
-        self.threshold = QDoubleSpinBox()
-        self.threshold.setObjectName("live_threshold")
-        self.threshold.setRange(0.02, 1000)
-        self.threshold.setSingleStep(0.05)
-        self.threshold.setKeyboardTracking(False)
-        self.threshold.setToolTip(
-            self.tr("Least probability (or output) of what is shown; higher: fewer, surer.")
-        )
-        self.threshold.valueChanged.connect(self._apply)
+        self.model = ModelPicker()
+        self.model.loading.connect(self._on_loading)
+        self.model.loaded.connect(self._on_loaded)
+        self.model.failed.connect(self._on_not_loaded)
+        self.threshold, self.lowest, self.highest = threshold(), height("low"), height("high")
+        self.threshold.valueChanged.connect(self._on_threshold)
+        for one in (self.lowest, self.highest):
+            one.valueChanged.connect(self._keep_choice)
         self.told = QLabel()
         self.told.setWordWrap(True)
         self.told.setObjectName("live_told")
 
-        row = QHBoxLayout()
-        row.addWidget(self.model, 1)
-        row.addWidget(browse)
+    def _lay_out(self) -> None:
+        first, second = QHBoxLayout(), QHBoxLayout()
+        first.addWidget(self.start, 1)
+        first.addWidget(self.localize)
+        second.addWidget(self.lowest, 1)
+        second.addWidget(QLabel(self.tr("to")))
+        second.addWidget(self.highest, 1)
         form = QFormLayout()
-        form.addRow(self.start)
-        form.addRow(self.localize)
-        form.addRow(self.tr("Model"), row)
+        form.setVerticalSpacing(4)
+        form.addRow(first)
+        form.addRow(self.tr("Model"), self.model)
         form.addRow(self.tr("Threshold"), self.threshold)
+        form.addRow(self.tr("z, µm"), second)
         form.addRow(self.told)
         layout = QVBoxLayout(self)
+        layout.setSpacing(4)
         layout.addLayout(form)
-        self._curves = {}
-        for name, title, colour in _CURVES:
-            plot = pg.PlotWidget()
-            plot.setMinimumHeight(90)
-            plot.setTitle(self.tr(title), size="9pt")
-            plot.setLabel("bottom", self.tr("frame"))
-            plot.hideButtons()
-            self._curves[name] = plot.plot(pen=pg.mkPen(colour, width=1.5))
-            layout.addWidget(plot, 1)
-
-        session.opened.connect(self._on_opened)
-        session.activity_changed.connect(self._on_activity)
-        session.updated.connect(self._on_update)
-        self._on_activity(session.activity)
+        layout.addWidget(self.picture, 4)
+        for plot in self.plots:
+            layout.addWidget(plot, 3)
 
     def toggle(self) -> None:
         """Start the live view, or end it."""
@@ -111,96 +121,149 @@ class LivePanel(QWidget):
         else:
             self._session.look()
 
+    def look_when_ready(self) -> None:
+        """Start the live view once the model that is being loaded is there, or at once."""
+        self._look_waits = self.model.busy
+        if not self._look_waits:
+            self._session.look()
+
+    def stop(self) -> None:
+        """Wait for the threads."""
+        self.model.stop()
+        self.regenerator.stop()
+
     def save(self, settings: QSettings) -> None:
+        model, rig = self._remembered
+        kept = {
+            "opened": [str(path) for path in self.model.opened],
+            "model": model,
+            "model_of_rig": rig,
+            "chosen": self._chosen,
+            "plots": [plot.name for plot in self.plots],
+        }
         settings.setValue("live/localize", self.localize.isChecked())
+        settings.setValue("live/kept", json.dumps(kept))
 
     def restore(self, settings: QSettings) -> None:
         self.localize.setChecked(settings.value("live/localize", True, bool))
+        text = settings.value("live/kept", "", str)
+        if not text:
+            return
+        kept = json.loads(text)
+        self.model.opened = [Path(name) for name in kept["opened"]]
+        self._remembered = kept["model"], kept["model_of_rig"]
+        self._chosen = kept["chosen"]
+        for plot, name in zip(self.plots, kept["plots"], strict=False):
+            plot.show_plot(name)
+
+    def shown(self, table: "pd.DataFrame") -> "pd.DataFrame":
+        """The rows between the chosen heights."""
+        z_um = table["z_um"].to_numpy()
+        inside = (z_um >= self.lowest.value()) & (z_um <= self.highest.value())
+        return table if inside.all() else table[inside]
 
     def _on_opened(self, rig: "Rig") -> None:
-        from ui.commands.models import model_folder, shipped_models
+        model, used = self._remembered
+        same = model and used == (rig.settings.use.model or "")
+        self.model.fill(rig, Path(model) if same else None)
 
-        self.model.clear()
-        for folder in (model_folder(), shipped_models()):
-            for path in sorted(folder.glob("*.safetensors")):
-                self.model.addItem(path.stem, path)
-        wanted = rig.settings.use.model
-        if wanted is not None:
-            place = self.model.findText(Path(wanted).stem)
-            if place < 0:
-                self.model.addItem(Path(wanted).stem, Path(wanted))
-                place = self.model.count() - 1
-            self.model.setCurrentIndex(place)
-            self._load()
+    def _on_loading(self, path: Path) -> None:
+        self._tell(self.tr("Loading {}...").format(path.stem))
 
-    def _browse(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self, self.tr("Open a model"), "", self.tr("Models (*.safetensors)")
-        )
-        if name:
-            self.model.addItem(Path(name).stem, Path(name))
-            self.model.setCurrentIndex(self.model.count() - 1)
-            self._load()
-
-    def _load(self) -> None:
-        path = self.model.currentData()
-        if path is None:
-            return
-
-        def loading() -> Any:
-            from dsacq.networks.model_file import load_model
-
-            yield load_model(path)
-
-        self.told.setText(self.tr("Loading {}...").format(path.stem))
-        self._job = Job(loading, "loading a model", self)
-        self._job.yielded.connect(self._on_loaded)
-        self._job.failed.connect(lambda error: self.told.setText(str(error)))
-        self._job.start()
-
-    def _on_loaded(self, model: "Model") -> None:
-        card = model.card
-        self.told.setText(
-            self.tr("{}: mask {}, z {:g} to {:g} um").format(
-                card.name, card.mask_name, *card.optics.z_range_um
-            )
-        )
-        self.threshold.blockSignals(True)
-        self.threshold.setValue(card.input.threshold)
-        self.threshold.blockSignals(False)
+    def _on_loaded(self, path: Path, model: "Model") -> None:
+        card, chosen = model.card, self._chosen.get(str(path), {})
+        heights_um = chosen.get("z_um", card.optics.z_range_um)
+        values = (chosen.get("threshold", card.input.threshold), *heights_um)
+        for spin, value in zip((self.threshold, self.lowest, self.highest), values, strict=True):
+            spin.blockSignals(True)
+            spin.setValue(value)
+            spin.blockSignals(False)
+        rig = self._session.rig
+        self._remembered = str(path), (rig and rig.settings.use.model) or ""
         self._model = model
+        self._tell_model(model)
         self._apply()
+        self._check_fit()
+        self._look_if_waiting()
+
+    def _on_not_loaded(self, error: Exception) -> None:
+        self._model = None
+        self._apply()
+        self._tell(told(error), warn=True)
+        self._look_if_waiting()
+
+    def _look_if_waiting(self) -> None:
+        if self._look_waits:
+            self._look_waits = False
+            self._session.look()
+
+    def _check_fit(self) -> None:
+        model = self._model
+        if model is not None:
+            self._session.ask(lambda rig: self._fit_known.emit(model, misfit(rig, model)))
+
+    def _on_fit(self, model: "Model", sentence: str) -> None:
+        if model is not self._model:
+            return
+        if sentence:
+            self._tell(sentence, warn=True)
+        else:
+            self._tell_model(model)
+
+    def _tell_model(self, model: "Model") -> None:
+        card = model.card
+        self._tell(
+            self.tr("Mask {}, z {:g} to {:g} µm").format(card.mask_name, *card.optics.z_range_um)
+        )
+
+    def _tell(self, sentence: str, *, warn: bool = False) -> None:
+        self.told.setText(sentence)
+        self.told.setStyleSheet(f"color: {AMBER};" if warn else "")
+
+    def _on_threshold(self) -> None:
+        self._keep_choice()
+        self._apply()
+
+    def _keep_choice(self) -> None:
+        path = self.model.path
+        if path is not None and self._model is not None:
+            heights_um = [self.lowest.value(), self.highest.value()]
+            self._chosen[str(path)] = {"threshold": self.threshold.value(), "z_um": heights_um}
 
     def _apply(self) -> None:
         model = self._model if self.localize.isChecked() else None
         wanted = None if model is None else Analysis(model, self.threshold.value())
-        self._session.analysis = wanted
-        self._session.restart_look()
+        if wanted != self._session.analysis:
+            self._session.analysis = wanted
+            self._session.restart_look()
 
     def _on_activity(self, activity: Activity) -> None:
         looking = activity is Activity.looking
         if looking or activity is Activity.recording:
-            self._points.clear()
+            self._history.clear()
+            self.regenerator.restart()
+            self.picture.clear()
             self._drawn_s = 0.0
         self.start.setText(self.tr("Stop live view") if looking else self.tr("Start live view"))
         self.start.setEnabled(activity in (Activity.idle, Activity.looking))
 
     def _on_update(self, update: "Update") -> None:
+        self._history.add(update)
         for found in update.found:
-            table = found.table
-            if len(table):
-                self._points.append(
-                    (
-                        float(table["frame"].iloc[0]),
-                        float(len(table)),
-                        float(table["photons"].median()),
-                        float(table["sigma_x_um"].median() * 1000),
-                    )
-                )
+            self.found_shown.emit(self.shown(found.table))
         if update.analysis_failure:
-            self.told.setText(update.analysis_failure)
-        if update.elapsed_s < self._drawn_s or update.elapsed_s - self._drawn_s > _REDRAWN_S:
+            self._tell(update.analysis_failure, warn=True)
+        analysis, newest = self._session.analysis, update.newest_analysed
+        if analysis is not None and newest is not None and self.isVisible():
+            self.regenerator.offer(newest, analysis.model, update.elapsed_s)
+        if update.elapsed_s - self._drawn_s > _REDRAWN_S:
             self._drawn_s = update.elapsed_s
-            points = np.array(self._points).reshape(-1, 4)
-            for column, (name, _, _) in enumerate(_CURVES, 1):
-                self._curves[name].setData(points[:, 0], points[:, column])
+            self._draw()
+
+    def _on_regenerated(self, one: Regenerated) -> None:
+        self._history.add_correlation(one.elapsed_s, one.correlation)
+        self.picture.show_one(one)
+
+    def _draw(self) -> None:
+        for plot in self.plots:
+            plot.draw(self._history)
