@@ -191,20 +191,19 @@ class NotingLocalizer(SlowLocalizer):
 def test_a_slow_localizer_leaves_frames_out_and_the_recording_whole(tmp_path: Path) -> None:
     bench = LiveBench()
     localizer = localizer_of(NotingLocalizer)
-    *_, last = bench.run(tmp_path, 500, localizer=localizer)
+    *_, last = bench.run(tmp_path, 300, localizer=localizer)
     assert (last.state, last.analysis_failure) == ("complete", "")
     counters = last.counters
-    assert (counters.received, counters.written) == (500, 500)
-    assert 0 < counters.analysed < 500
+    assert (counters.received, counters.written) == (300, 300)
+    assert 0 < counters.analysed < 300
     assert check(tmp_path).sound
     assert movie_sums(tmp_path) == bench.stream.sums
     seen = [number for batch in localizer.batches for number in batch]
     assert seen == sorted(set(seen))
-    assert seen[-1] == 499  # the newest are not left out
+    assert seen[-1] == 299  # the newest are not left out
     assert max(map(len, localizer.batches)) <= 64
     assert localized_frames(tmp_path) == set(seen)
     assert len(seen) == counters.analysed
-    assert bench.stream.most_alive < 320  # 64 wait, 64 are being localized, others for the disk
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no memory"), SettingsError("no memory")])
