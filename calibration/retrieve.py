@@ -29,6 +29,7 @@ _FIRST_ROUGHNESS = 1.0
 _SLOWER = ((0.6, 0.3), (0.85, 0.3))  # after this part of the passes, steps are this much smaller
 _PLACE_STEP_PX, _BLUR_STEP_PX = 0.03, 0.02
 _LEAST_BLUR_PX = 0.2
+_LEAST_STEPS = 4  # of a pass
 _ROUNDS = 3  # of weights and brightness, in the result
 
 
@@ -65,9 +66,9 @@ class BeadScan:
 class RetrieveSettings:
     """How the phase is searched.
 
-    passes over all planes, `planes_per_step` in each step of at most step_rad. roughness: weight of
-    the squared difference of unit phasors of neighbours, at the end; the search begins smooth, as
-    vortices of the phase that form early stay. pupil_pixel_um: pitch of the phase that is
+    passes over all planes, at most planes_per_step in each step of at most step_rad. roughness:
+    weight of the squared difference of unit phasors of neighbours, at the end; the search begins
+    smooth, as vortices of the phase that form early stay. pupil_pixel_um: pitch of the phase that is
     searched, on the mask.
     """
 
@@ -179,7 +180,8 @@ class _Search:
         roughness = settings.roughness * (_FIRST_ROUGHNESS / settings.roughness) ** smooth
         order = torch.randperm(len(self._data), generator=self._random)
         chi_square = []
-        for some in torch.split(order, settings.planes_per_step):
+        a_quarter = -(-len(order) // _LEAST_STEPS)
+        for some in torch.split(order, min(settings.planes_per_step, a_quarter)):
             self._steps.zero_grad()
             images = self._images(some)
             cost, square = self._cost(images, some, early)

@@ -14,6 +14,7 @@ from dsacq.errors import SettingsError, UserError
 from dsacq.version import software
 from ui.commands import (
     benchmarking,
+    calibrating,
     estimating,
     exporting,
     live,
@@ -49,6 +50,7 @@ app.command("models")(models.models)
 app.command("import-deepstorm3d")(models.import_deepstorm3d)
 app.command("export-onnx")(exporting.export_onnx)
 app.command("live")(live.live)
+app.add_typer(calibrating.app, name="calibrate")
 app.add_typer(rigs.app, name="rig")
 app.add_typer(recordings.app, name="recording")
 app.add_typer(benchmarking.app, name="benchmark")

@@ -1,0 +1,110 @@
+"""What a bead scan must be to be trusted, and which way its focus moved."""
+
+from collections.abc import Generator
+
+import numpy as np
+
+from calibration.retrieve import BeadScan, Progress, Retrieved, RetrieveSettings, retrieve
+from dsacq.errors import SettingsError
+from dsacq.physics.optics import Optics
+from dsacq.physics.pupil import PsfModel
+
+_SATURATED = 4  # pixels of one plane at the same highest value
+_LEAST_PHOTONS = 2000.0
+_FALL = 0.25  # of the photons of the median plane
+_GOOD_CORRELATION, _GOOD_CHI_SQUARE = 0.98, 1.3
+_SUSPICIOUS = 0.95  # chi-square of the other direction over that of the one told
+
+
+def require_usable(scan: BeadScan) -> None:
+    """Raises SettingsError for a scan that cannot give a PSF: saturated, dark, unordered."""
+    top = scan.planes.max()
+    at_top = (scan.planes == top).sum((1, 2))
+    if at_top.max() >= _SATURATED:
+        raise SettingsError(
+            f"Plane {int(at_top.argmax())} of the bead scan is saturated: {int(at_top.max())} "
+            f"pixels have the highest value, {top:g}; take it again with less light."
+        )
+    steps = np.diff(scan.focus_um)
+    if not (np.all(steps > 0) or np.all(steps < 0)):
+        raise SettingsError(
+            "The positions of the focus go back and forth; give them in the order of the planes."
+        )
+    photons = _above_background(scan) / scan.counts_per_photon
+    if np.median(photons) < _LEAST_PHOTONS:
+        raise SettingsError(
+            f"The bead gives about {max(np.median(photons), 0):.0f} photons per plane; a scan "
+            f"needs {_LEAST_PHOTONS:.0f}, better 100 000."
+        )
+
+
+def retrieve_checked(
+    scan: BeadScan, optics: Optics, model: PsfModel, settings: RetrieveSettings
+) -> Generator[Progress, None, tuple[Retrieved, float]]:
+    """Retrieve, and once more with the focus the other way.
+
+    Returns what was found with the focus as told, and the chi-square of the other direction over
+    that of this one. A scalar PSF with its bead on the coverslip fits both ways equally well, with
+    the phase turned by 180 degrees and negated; only the vectorial model tells them apart.
+    """
+    of = 2 * settings.passes
+    found = yield from _counted(retrieve(scan, optics, model, settings=settings), 0, of)
+    other = yield from _counted(
+        retrieve(scan.reversed(), optics, model, settings=settings), settings.passes, of
+    )
+    return found, other.chi_square / found.chi_square
+
+
+def _counted(
+    search: Generator[Progress, None, Retrieved], before: int, of: int
+) -> Generator[Progress, None, Retrieved]:
+    """The search as a part of a longer one."""
+    while True:
+        try:
+            progress = next(search)
+        except StopIteration as end:
+            found: Retrieved = end.value
+            return found
+        yield Progress(before + progress.passes, of, progress.chi_square)
+
+
+def doubts(found: Retrieved, other_direction: float = 1.0) -> list[str]:
+    """What speaks against a result, each in a sentence; nothing for a good one.
+
+    other_direction: chi-square of the other direction over that of this one.
+    """
+    told = []
+    if other_direction < _SUSPICIOUS:
+        told.append(
+            f"The images fit better (chi-square {other_direction:.2f} times this) if the focus "
+            "moved the other way than was told: check it, as a wrong direction turns z around."
+        )
+    correlation = float(np.median(found.correlation))
+    if correlation < _GOOD_CORRELATION:
+        told.append(
+            f"The model explains the planes poorly (median correlation {correlation:.3f}, expected "
+            f"{_GOOD_CORRELATION} or more for a bright bead): check optics, focus positions, and "
+            "that one bead alone is in the images."
+        )
+    if found.chi_square > _GOOD_CHI_SQUARE:
+        told.append(
+            "The images differ from the model by more than noise (chi-square per pixel "
+            f"{found.chi_square:.2f}): check the counts per photon, or try the vectorial model."
+        )
+    faint = np.flatnonzero(found.photons < _FALL * np.median(found.photons))
+    if len(faint):
+        told.append(
+            f"In {len(faint)} planes, the first is {faint[0]}, the bead has less than a quarter of "
+            "its usual light: it bleached, left, or the shutter was closed."
+        )
+    return told
+
+
+def _above_background(scan: BeadScan) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """(K,) counts above the median of each plane's border."""
+    planes = scan.planes.astype(np.float64)
+    border = np.concatenate(
+        (planes[:, :2].reshape(len(planes), -1), planes[:, -2:].reshape(len(planes), -1)), 1
+    )
+    above = (planes - np.median(border, 1)[:, None, None]).sum((1, 2))
+    return np.asarray(above)

@@ -1,0 +1,88 @@
+"""`dsacq calibrate beads`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from running import Run
+
+from dsacq.files.masks import read_mask
+from dsacq.physics.masks import astigmatism
+from dsacq.physics.optics import STANDARD_OPTICS
+from dsacq.physics.psf import psf
+from dsacq.physics.pupil import PsfModel
+
+OPTICS = """
+[optics]
+wavelength_um = 0.58
+na = 1.45
+index_immersion = 1.518
+index_sample = 1.33
+magnification = 100
+focal_4f_um = 150000
+camera_pixel_um = 11
+mask_pixel_um = 24
+[psf]
+blur_px = 0.8
+"""
+PLANES = 9
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    focus_um = np.linspace(-1, 1, PLANES)
+    mask = astigmatism(STANDARD_OPTICS)
+    images = psf(
+        torch.from_numpy(mask.phase_rad),
+        torch.tensor([[0.0, 0.0, 0.05]]).expand(PLANES, 3),
+        STANDARD_OPTICS,
+        (35, 35),
+        PsfModel(blur_px=0.8),
+        focus_um=torch.from_numpy(focus_um).float(),
+    ).numpy()
+    planes = np.random.default_rng(1).poisson(1e5 * images + 20) + 100
+    tifffile.imwrite(tmp_path / "scan.tif", planes.astype(np.uint16), photometric="minisblack")
+    (tmp_path / "optics.toml").write_text(OPTICS, encoding="utf-8")
+    np.savetxt(tmp_path / "focus.txt", focus_um)
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(monkeypatch, capsys)
+
+
+def test_a_scan_gives_a_mask_and_a_page(run: Run, folder: Path) -> None:
+    mask, page = folder / "psf.tif", folder / "page.png"
+    result = run(
+        *("calibrate", "beads", folder / "scan.tif", "--optics", folder / "optics.toml"),
+        *("--positions", folder / "focus.txt", "--passes", 60, "-o", mask, "--report", page),
+        "--json",
+    )
+    assert result.code == 0, result.err
+    assert float(str(result.json["median_correlation"])) > 0.97
+    assert result.json["file"] == str(mask)
+    found = read_mask(mask)
+    assert found.wavelength_um == 0.58
+    assert found.phase_rad.std() > 0.3
+    assert page.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "--focus-um or by --positions"),
+        (("--focus-um", "1"), "expected two numbers"),
+        (("--focus-um", "1:1"), "the same"),
+        (("--positions", "missing.txt"), "no list of numbers"),
+    ],
+)
+def test_mistakes_are_told(run: Run, folder: Path, options: tuple[object, ...], says: str) -> None:
+    told = run.fails(
+        *("calibrate", "beads", folder / "scan.tif", "--optics", folder / "optics.toml"),
+        *("-o", folder / "psf.tif", *options),
+    )
+    assert says in told
+    assert not (folder / "psf.tif").exists()
