@@ -68,8 +68,8 @@ class RetrieveSettings:
 
     passes over all planes, at most planes_per_step in each step of at most step_rad. roughness:
     weight of the squared difference of unit phasors of neighbours, at the end; the search begins
-    smooth, as vortices of the phase that form early stay. pupil_pixel_um: pitch of the phase that is
-    searched, on the mask.
+    smooth, as vortices of the phase that form early stay. pupil_pixel_um: pitch of the phase that
+    is searched, on the mask.
     """
 
     passes: int = 240
