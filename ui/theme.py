@@ -34,7 +34,9 @@ QGroupBox {{ border: 1px solid #353a41; border-radius: 4px; margin-top: 9px; pad
 QGroupBox::title {{ subcontrol-origin: margin; left: 8px; padding: 0 3px; }}
 QDockWidget::title {{ background: #23272c; padding: 4px 8px; }}
 QPushButton {{ padding: 4px 10px; }}
-QPushButton#stop {{ background: {RED}; color: white; font-weight: bold; }}
+QPushButton#stop {{
+    background: {RED}; color: white; font-weight: bold; border: none; border-radius: 3px;
+}}
 """
 
 
