@@ -30,13 +30,14 @@ from ui.panels.reanalyse import ReanalysePanel
 from ui.panels.record import RecordPanel
 from ui.panels.stages import StagesPanel
 from ui.session import Activity, Session
+from ui.space_view import SpaceView
 from ui.theme import AMBER, RED
 
 if TYPE_CHECKING:
     from dsacq.live import Update
     from hardware.rig import Rig
 
-_VERSION = 1  # of the arrangement that is remembered
+_VERSION = 2  # of the arrangement that is remembered
 
 
 class MainWindow(QMainWindow):
@@ -75,6 +76,7 @@ class MainWindow(QMainWindow):
         self._remembering: tuple[Any, ...] = (self.live, self.record)
         self._working: tuple[Any, ...] = (self.live, self.masks, self.reanalyse)
         self._tasks = QTabWidget()
+        self.space = SpaceView()
         self._add_toolbar(name)
         self._add_docks()
         self._connect()
@@ -129,10 +131,16 @@ class MainWindow(QMainWindow):
         rows.addWidget(self.log, 1)
         left = Qt.DockWidgetArea.LeftDockWidgetArea
         self._dock(self.tr("Devices"), _scrolled(devices), left, 330)
-        self._dock(self.tr("Tasks"), self._tasks, Qt.DockWidgetArea.RightDockWidgetArea, 390)
+        right = Qt.DockWidgetArea.RightDockWidgetArea
+        tasks = self._dock(self.tr("Tasks"), self._tasks, right, 390)
+        space = self._dock(self.tr("3D"), self.space, right, 390)
+        self.tabifyDockWidget(tasks, space)
+        tasks.raise_()
         self._dock(self.tr("Counters and log"), below, Qt.DockWidgetArea.BottomDockWidgetArea, 130)
 
-    def _dock(self, title: str, content: QWidget, area: Qt.DockWidgetArea, size: int) -> None:
+    def _dock(
+        self, title: str, content: QWidget, area: Qt.DockWidgetArea, size: int
+    ) -> QDockWidget:
         dock = QDockWidget(title, self)
         dock.setObjectName(title)
         dock.setWidget(content)
@@ -141,6 +149,7 @@ class MainWindow(QMainWindow):
         if area is not Qt.DockWidgetArea.BottomDockWidgetArea:
             along = Qt.Orientation.Horizontal
         self.resizeDocks([dock], [size], along)
+        return dock
 
     def _connect(self) -> None:
         session = self._session
@@ -152,11 +161,13 @@ class MainWindow(QMainWindow):
         self.view.region_cleared.connect(lambda: self.camera.set_region(None))
         self.camera.snapped.connect(lambda frame: self.view.set_frame(frame.pixels))
         self.live.found_shown.connect(self.view.add_found)
+        self.live.found_shown.connect(self.space.add_found)
         self.reanalyse.frame_shown.connect(self._show_stored)
         self._on_activity(session.activity)
 
     def _on_opened(self, rig: "Rig") -> None:
         self.view.set_z_range(*rig.optics.z_range_um)
+        self.space.set_z_range(*rig.optics.z_range_um)
 
     def _on_update(self, update: "Update") -> None:
         if update.newest is not None:
@@ -171,6 +182,7 @@ class MainWindow(QMainWindow):
         if activity in (Activity.looking, Activity.recording):
             self._banner.hide()
             self.view.clear_found()
+            self.space.clear()
             rig = self._session.rig
             assert rig is not None
             self.view.set_pixel_um(rig.optics.pixel_um * rig.camera.binning)
