@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 import pyqtgraph.opengl as gl
-from PyQt6.QtGui import QGuiApplication, QOffscreenSurface, QOpenGLContext, QVector3D
+from PyQt6.QtGui import QFont, QGuiApplication, QOffscreenSurface, QOpenGLContext, QVector3D
 from PyQt6.QtWidgets import QWidget
 
 from ui.theme import BACKGROUND, FOREGROUND
 
 _POINT_PX = 8
+_LABEL_PT = 9
 _HOME = (-60.0, 25.0)  # azimuth, elevation
-_FAR = 1.6  # times the box's diagonal
+_FAR = 1.2  # times the box's diagonal
 _GROWS_UM = 2.0  # the box, in steps of this
 _WITHOUT = ("offscreen", "minimal")
 
@@ -42,7 +43,10 @@ class SpaceGL(gl.GLViewWidget):  # type: ignore[misc]
         self._points = gl.GLScatterPlotItem(pos=np.zeros((0, 3)), size=_POINT_PX, pxMode=True)
         self._lines = gl.GLLinePlotItem(pos=np.zeros((0, 3)), mode="lines", antialias=True)
         self._labels = [
-            gl.GLTextItem(text="", color=pg.mkColor(FOREGROUND), pos=np.zeros(3)) for _ in range(3)
+            gl.GLTextItem(
+                text="", color=pg.mkColor(FOREGROUND), pos=np.zeros(3), font=QFont("", _LABEL_PT)
+            )
+            for _ in range(3)
         ]
         for item in (self._box, self._lines, self._points, *self._labels):
             self.addItem(item)
@@ -87,7 +91,8 @@ class SpaceGL(gl.GLViewWidget):  # type: ignore[misc]
         self._box.resetTransform()
         self._box.translate(low[0], -high[1], low[2])
         for axis, label in enumerate(self._labels):
-            place = np.array([low[0], high[1], low[2]])
+            # on the edges in front, as seen at first
+            place = np.array([low[0] if axis == 2 else high[0], high[1], low[2]])
             place[axis] = (low[axis] + high[axis]) / 2
             text = f"{'xyz'[axis]} {low[axis]:g} to {high[axis]:g} µm"
             label.setData(pos=_right_handed(place[None])[0], text=text)
