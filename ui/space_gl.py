@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 import pyqtgraph.opengl as gl
-from PyQt6.QtGui import QFont, QGuiApplication, QOffscreenSurface, QOpenGLContext, QVector3D
+from PyQt6.QtGui import QFont, QVector3D
 from PyQt6.QtWidgets import QWidget
 
 from ui.theme import BACKGROUND, FOREGROUND
@@ -15,21 +15,6 @@ _LABEL_PT = 9
 _HOME = (-60.0, 25.0)  # azimuth, elevation
 _FAR = 1.2  # times the box's diagonal
 _GROWS_UM = 2.0  # the box, in steps of this
-_WITHOUT = ("offscreen", "minimal")
-
-
-def why_no_opengl() -> str:
-    """Why OpenGL cannot be used here; nothing where it can."""
-    if QGuiApplication.platformName() in _WITHOUT:
-        return "there is no screen."
-    context, surface = QOpenGLContext(), QOffscreenSurface()
-    surface.create()
-    if not context.create() or not surface.isValid():
-        return "no driver was found."
-    if not context.makeCurrent(surface):
-        return "the driver does not start."
-    context.doneCurrent()
-    return ""
 
 
 class SpaceGL(gl.GLViewWidget):  # type: ignore[misc]

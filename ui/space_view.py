@@ -9,6 +9,7 @@ from PyQt6.QtCore import QTimer
 from PyQt6.QtGui import QShowEvent
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
+from ui.opengl import why_no_opengl
 from ui.overlay import COLOUR_MAP, Found, tails
 from ui.projections import Projections
 
@@ -80,8 +81,6 @@ class SpaceView(QWidget):
         self._stale = True
 
     def _begin(self) -> None:
-        from ui.space_gl import SpaceGL, why_no_opengl
-
         reason = why_no_opengl()
         if reason:
             self._told.setText(
@@ -90,6 +89,8 @@ class SpaceView(QWidget):
             self._told.show()
             self.drawing = Projections()
         else:
+            from ui.space_gl import SpaceGL
+
             self.drawing = SpaceGL()
             buttons = QHBoxLayout(self._buttons)
             buttons.setContentsMargins(0, 0, 0, 0)

@@ -10,8 +10,8 @@ from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
+from ui.opengl import why_no_opengl
 from ui.projections import Projections
-from ui.space_gl import why_no_opengl
 from ui.space_view import SpaceView
 
 
