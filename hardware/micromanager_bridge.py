@@ -99,6 +99,12 @@ def _plain(value: Any) -> Any:
         return value.swig_value()
     if hasattr(value, "width"):  # a rectangle
         return value.x, value.y, value.width, value.height
+    if hasattr(value, "get_setting"):  # a preset
+        settings = (value.get_setting(index) for index in range(value.size()))
+        return tuple(
+            (one.get_device_label(), one.get_property_name(), one.get_property_value())
+            for one in settings
+        )
     if hasattr(value, "get") and hasattr(value, "size") and not isinstance(value, dict):
         return tuple(value.get(index) for index in range(value.size()))
     return tuple(value) if isinstance(value, list) else value

@@ -1,7 +1,8 @@
 """Cameras of Micro-Manager: every frame kept in order, or the newest ones for looking."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from threading import RLock
 from typing import Annotated, Literal
 
@@ -45,21 +46,21 @@ class MicroManagerCamera:
         self, name: str, settings: MicroManagerCameraSettings, manager: MicroManager
     ) -> None:
         self.name = name
-        self._manager = manager
+        self.manager = manager
         self._core = manager.core(name)
         self._lock = RLock()
         self._closed = False
         self._sequence = Sequence(self._core)
         if manager.camera_of is not None:
             raise DeviceError(name, f"Micro-Manager records from {manager.camera_of} already.")
-        self._label = manager.label(name, settings.device, "get_camera_device", (CAMERA,))
+        self.label = manager.label(name, settings.device, "get_camera_device", (CAMERA,))
         if self.running:
             raise DeviceError(name, "Micro-Manager shows live images; stop that first.")
-        if self._core("get_camera_device") != self._label:
-            self._core("set_camera_device", self._label)
-        self._silent = self._core("get_device_library", self._label) in _SILENT_WHILE_RUNNING
+        if self._core("get_camera_device") != self.label:
+            self._core("set_camera_device", self.label)
+        self._silent = self._core("get_device_library", self.label) in _SILENT_WHILE_RUNNING
         for property_name, value in settings.properties.items():
-            micromanager_properties.set_property(self._core, self._label, property_name, value)
+            micromanager_properties.set_property(self._core, self.label, property_name, value)
         self.set_binning(settings.binning)
         self.set_exposure(settings.exposure_s)
         if settings.roi is not None:
@@ -81,10 +82,10 @@ class MicroManagerCamera:
 
     def set_exposure(self, exposure_s: float) -> float:
         limits_s = 0.0, math.inf
-        if self._core("has_property_limits", self._label, "Exposure"):
+        if self._core("has_property_limits", self.label, "Exposure"):
             limits_s = (
-                self._core("get_property_lower_limit", self._label, "Exposure") / 1000,
-                self._core("get_property_upper_limit", self._label, "Exposure") / 1000,
+                self._core("get_property_lower_limit", self.label, "Exposure") / 1000,
+                self._core("get_property_upper_limit", self.label, "Exposure") / 1000,
             )
         check_within(self.name, f"exposure {exposure_s} s", exposure_s, limits_s)
         if not 0 < exposure_s < math.inf:
@@ -112,38 +113,58 @@ class MicroManagerCamera:
             return self.roi
 
     @property
+    def saturation_level(self) -> int:
+        bits = min(self._core("get_image_bit_depth"), 8 * self._core("get_bytes_per_pixel"))
+        return int(2**bits - 1)
+
+    @property
+    def binnings(self) -> tuple[int, ...]:
+        if not self._core("has_property", self.label, "Binning"):
+            return (1,)
+        choices = self._core("get_allowed_property_values", self.label, "Binning")
+        return tuple(sorted(map(_factor, filter(_square, choices)))) or (self.binning,)
+
+    @property
     def binning(self) -> int:
-        if not self._core("has_property", self._label, "Binning"):
+        if not self._core("has_property", self.label, "Binning"):
             return 1
-        return _factor(self._core("get_property", self._label, "Binning"))
+        return _factor(self._core("get_property", self.label, "Binning"))
 
     def set_binning(self, binning: int) -> None:
         with self._lock:
             self._require_still("binning")
             if binning != self.binning:
-                choices = self._core("get_allowed_property_values", self._label, "Binning")
-                found = [choice for choice in choices if _factor(choice) == binning]
+                choices = self._core("get_allowed_property_values", self.label, "Binning")
+                found = [each for each in filter(_square, choices) if _factor(each) == binning]
                 value = found[0] if found else binning  # "2" or "2x2"
-                micromanager_properties.set_property(self._core, self._label, "Binning", value)
+                micromanager_properties.set_property(self._core, self.label, "Binning", value)
             self._measure()
 
     def properties(self) -> list[Property]:
-        return micromanager_properties.list_properties(self._core, self._label)
+        return micromanager_properties.list_properties(self._core, self.label)
 
     def set_property(self, name: str, value: Value) -> None:
+        with self.being_changed():
+            micromanager_properties.set_property(self._core, self.label, name, value)
+
+    @contextmanager
+    def being_changed(self) -> Iterator[None]:
+        """Around what sets properties of the camera, such as a preset; it takes note of them."""
         with self._lock:
             before = self.shape
-            micromanager_properties.set_property(self._core, self._label, name, value)
-            if self.shape != before:  # binning, a crop mode: the region is the whole sensor again
-                self._sensor_shape = self._unbinned(self.shape)
+            try:
+                yield
+            finally:  # binning, a crop mode: the region is the whole sensor again
+                if self.shape != before:
+                    self._sensor_shape = self._unbinned(self.shape)
 
     def temperature_c(self) -> float | None:
         if self._closed or (self._silent and self.running):
             return None
-        if not self._core("has_property", self._label, "CCDTemperature"):
+        if not self._core("has_property", self.label, "CCDTemperature"):
             return None
         return micromanager_properties.number(
-            self._core("get_property", self._label, "CCDTemperature")
+            self._core("get_property", self.label, "CCDTemperature")
         )
 
     def start(self, count: int | None = None, *, newest_only: bool = False) -> None:
@@ -185,7 +206,7 @@ class MicroManagerCamera:
                 self._sequence.close()
             finally:
                 self._closed = True
-                self._manager.camera_of = None
+                self.manager.camera_of = None
 
     def _require_still(self, what: str) -> None:
         if self.running:
@@ -222,7 +243,7 @@ class MicroManagerCamera:
     def _reserve(self, newest_only: bool) -> None:
         """Room for 5 s of frames. Memory is only added: reserving it takes about 1 s per GB."""
         wanted_mb = 0 if newest_only else math.ceil(self._mb_per_s() * _BUFFER_S)
-        wanted_mb = min(max(wanted_mb, SMALL_BUFFER_MB), self._manager.settings.buffer_mb)
+        wanted_mb = min(max(wanted_mb, SMALL_BUFFER_MB), self.manager.settings.buffer_mb)
         if self._core("get_circular_buffer_memory_footprint") < wanted_mb:
             self._core("set_circular_buffer_memory_footprint", wanted_mb)
 
@@ -230,3 +251,8 @@ class MicroManagerCamera:
 def _factor(text: str) -> int:
     """Of a text such as "2" or "2x2"."""
     return int(text.partition("x")[0])
+
+
+def _square(text: str) -> bool:
+    """Not "1x2"."""
+    return len(set(text.split("x"))) == 1

@@ -23,7 +23,8 @@ class Backend(Protocol):
     attached: bool
 
     def run(self, method: str, *args: str | float | bool) -> Any:
-        """A method of MMCore by its snake-case name; lists come as tuples, rectangles as 4 ints."""
+        """A method of MMCore by its snake-case name; lists come as tuples, rectangles as 4 ints,
+        presets as tuples of (device, property, value)."""
 
     def pop_image(self) -> tuple[NDArray[Any], Tags]:
         """The oldest picture (rows, columns) in the buffer, which gives it away."""
@@ -84,6 +85,12 @@ class InProcess:
 
     def run(self, method: str, *args: str | float | bool) -> Any:
         value = getattr(self._open(), method)(*args)
+        if hasattr(value, "getSetting"):
+            settings = (value.getSetting(index) for index in range(value.size()))
+            return tuple(
+                (one.getDeviceLabel(), one.getPropertyName(), one.getPropertyValue())
+                for one in settings
+            )
         return tuple(value) if isinstance(value, list) else value
 
     def pop_image(self) -> tuple[NDArray[Any], Tags]:

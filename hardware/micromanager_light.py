@@ -33,23 +33,24 @@ class MicroManagerShutter:
         self, name: str, settings: MicroManagerShutterSettings, manager: MicroManager
     ) -> None:
         self.name = name
+        self.manager = manager
         self._core = manager.core(name)
         self._lock = RLock()
         self._closed = False
-        self._label = manager.label(name, settings.device, "get_shutter_device", (SHUTTER,))
+        self.label = manager.label(name, settings.device, "get_shutter_device", (SHUTTER,))
         manager.take_light()
         self.set_opened(False)
 
     @property
     def opened(self) -> bool:
-        return bool(self._core("get_shutter_open", self._label))
+        return bool(self._core("get_shutter_open", self.label))
 
     def set_opened(self, opened: bool) -> None:
         with self._lock:
             if self._closed:
                 raise DeviceError(self.name, "it has been closed.")
-            self._core("set_shutter_open", self._label, bool(opened))
-            _await_idle(self._core, self._label)
+            self._core("set_shutter_open", self.label, bool(opened))
+            _await_idle(self._core, self.label)
             if self.opened != opened:
                 raise DeviceError(self.name, f"it did not {'open' if opened else 'close'}.")
 
@@ -88,6 +89,7 @@ class MicroManagerLaser:
         self, name: str, settings: MicroManagerLaserSettings, manager: MicroManager
     ) -> None:
         self.name = name
+        self.manager, self.label = manager, settings.device
         self._settings = settings
         self._core = manager.core(name)
         self._lock = RLock()

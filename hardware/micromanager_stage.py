@@ -41,16 +41,17 @@ class MicroManagerStage:
         self, name: str, settings: MicroManagerStageSettings, manager: MicroManager
     ) -> None:
         self.name = name
+        self.manager = manager
         self._settings = settings
         self._core = manager.core(name)
         self._lock = RLock()  # one move at a time
         self._stopped = Event()
         self._closed = False
         default = "get_focus_device" if settings.axis == "z" else "get_xy_stage_device"
-        self._label = manager.label(name, settings.device, default, (STAGE, XY_STAGE))
-        self._in_plane = self._core("get_device_type", self._label) == XY_STAGE
+        self.label = manager.label(name, settings.device, default, (STAGE, XY_STAGE))
+        self._in_plane = self._core("get_device_type", self.label) == XY_STAGE
         if self._in_plane and settings.axis == "z":
-            raise DeviceError(name, f"{self._label} is an XY stage; set axis to x or y.")
+            raise DeviceError(name, f"{self.label} is an XY stage; set axis to x or y.")
         self.position_um()
 
     @property
@@ -59,8 +60,8 @@ class MicroManagerStage:
 
     def position_um(self) -> float:
         if self._in_plane:
-            return float(self._core(f"get_{self._settings.axis}_position", self._label))
-        return float(self._core("get_position", self._label))
+            return float(self._core(f"get_{self._settings.axis}_position", self.label))
+        return float(self._core("get_position", self.label))
 
     def move_to(self, position_um: float) -> None:
         check_within(self.name, f"position {position_um} um", position_um, self.limits_um)
@@ -74,7 +75,7 @@ class MicroManagerStage:
     def stop(self) -> None:
         self._stopped.set()
         if not self._closed:
-            self._core("stop", self._label)
+            self._core("stop", self.label)
 
     def close(self) -> None:
         """It stays where it is."""
@@ -86,19 +87,19 @@ class MicroManagerStage:
 
     def _send(self, position_um: float) -> None:
         if not self._in_plane:
-            self._core("set_position", self._label, position_um)
+            self._core("set_position", self.label, position_um)
             return
         # Relative, so that the other axis is not sent to a position that was read with noise.
         way_um = position_um - self.position_um()
         x_um, y_um = (way_um, 0.0) if self._settings.axis == "x" else (0.0, way_um)
-        self._core("set_relative_xy_position", self._label, x_um, y_um)
+        self._core("set_relative_xy_position", self.label, x_um, y_um)
 
     def _await(self, position_um: float) -> None:
         deadline_s = time.monotonic() + self._settings.timeout_s
         while True:
-            busy = self._core("device_busy", self._label)
+            busy = self._core("device_busy", self.label)
             if self._stopped.is_set():
-                self._core("stop", self._label)  # it may have been sent before the move was
+                self._core("stop", self.label)  # it may have been sent before the move was
                 raise DeviceError(self.name, f"it was stopped on its way to {position_um:g} um.")
             reached_um = math.nan if busy else self.position_um()
             if abs(reached_um - position_um) <= self._settings.tolerance_um:

@@ -38,6 +38,7 @@ class Property:
     """A setting of a device, as its driver lists it.
 
     choices: the only values allowed, or none; limits: least and most of a number, or None.
+    note: why it can only be read, where the device itself would let it be set.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Property:
     read_only: bool = False
     choices: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
+    note: str = ""
 
 
 class Configurable(Device, Protocol):
@@ -78,7 +80,15 @@ class Camera(FrameStream, Device, Protocol):
         """
 
     @property
+    def saturation_level(self) -> int:
+        """Counts of a pixel that can hold no more, as the camera is set."""
+
+    @property
     def binning(self) -> int: ...
+
+    @property
+    def binnings(self) -> tuple[int, ...]:
+        """What `set_binning` accepts, least first."""
 
     def set_binning(self, binning: int) -> None:
         """Join n x n pixels; the region becomes the whole sensor. Raises DeviceError."""

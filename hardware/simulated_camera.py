@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _EXPOSURES_S = (1e-4, 60.0)
 _BINNINGS = (1, 2, 4)
+_BITS = 16  # of the converter
+_FULL_SCALE = 2**_BITS - 1
 _CLOSING_S = 10.0
 _Exposure = Annotated[float, Field(ge=_EXPOSURES_S[0], le=_EXPOSURES_S[1])]
 
@@ -92,6 +94,14 @@ class SimulatedCamera:
                 raise DeviceError(self.name, str(error)) from None
             self._readout = Readout(chosen, binning)
             return chosen
+
+    @property
+    def saturation_level(self) -> int:
+        return int(_FULL_SCALE)
+
+    @property
+    def binnings(self) -> tuple[int, ...]:
+        return _BINNINGS
 
     @property
     def binning(self) -> int:
@@ -182,7 +192,8 @@ class SimulatedCamera:
             due_s = max(due_s + interval_s, time.monotonic())
             exposed = self._bench.expose(exposure_s, interval_s)
             expected = readout.of_photons(exposed.photons)
-            counts = digitised(expose(noise, expected, self._noise)).numpy().astype(np.uint16)
+            seen = digitised(expose(noise, expected, self._noise), _BITS)
+            counts = seen.numpy().astype(np.uint16)
             if not buffer.wait_until(due_s):
                 return
             if number in faults.drop_in_camera:

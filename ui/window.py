@@ -159,6 +159,7 @@ class MainWindow(QMainWindow):
         session.failed.connect(self._warn)
         self.view.region_chosen.connect(self.camera.set_region)
         self.view.region_cleared.connect(lambda: self.camera.set_region(None))
+        self.camera.saturation_changed.connect(self.view.set_saturation)
         self.camera.snapped.connect(lambda frame: self.view.set_frame(frame.pixels))
         self.live.found_shown.connect(self.view.add_found)
         self.live.found_shown.connect(self.space.add_found)

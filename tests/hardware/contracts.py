@@ -121,6 +121,22 @@ class CameraContract:
                 camera.set_roi(roi)
             assert camera.roi == before
 
+    def test_binnings_are_those_it_accepts(self, camera: Camera) -> None:
+        assert camera.binning in camera.binnings
+        assert list(camera.binnings) == sorted(set(camera.binnings))
+        for binning in camera.binnings:
+            camera.set_binning(binning)
+            assert camera.binning == binning
+        with pytest.raises(DeviceError, match=camera.name):
+            camera.set_binning(max(camera.binnings) + 1)
+
+    def test_no_pixel_is_above_saturation(self, camera: Camera) -> None:
+        assert 255 <= camera.saturation_level <= 65535
+        camera.start(1)
+        frame = camera.next_frame(PATIENCE_S)
+        assert frame is not None
+        assert frame.pixels.max() <= camera.saturation_level
+
     def test_exposure(self, camera: Camera) -> None:
         accepted = camera.set_exposure(0.02)
         assert accepted == pytest.approx(0.02, rel=0.2)

@@ -27,6 +27,7 @@ _SIGNATURES: dict[str, list[list[str]]] = {
             "getImageHeight",
             "getImageWidth",
             "getBytesPerPixel",
+            "getImageBitDepth",
             "getNumberOfComponents",
             "clearROI",
             "getROI",
@@ -47,6 +48,10 @@ _SIGNATURES: dict[str, list[list[str]]] = {
             "setCameraDevice",
             "getDeviceType",
             "getDeviceLibrary",
+            "getDeviceName",
+            "getDeviceDescription",
+            "waitForDevice",
+            "getCurrentConfig",
             "getDevicePropertyNames",
             "deviceBusy",
             "stop",
@@ -69,6 +74,7 @@ _SIGNATURES: dict[str, list[list[str]]] = {
             "getPropertyLowerLimit",
             "getPropertyUpperLimit",
             "setConfig",
+            "getConfigData",
             "waitForConfig",
         ]
     },
@@ -88,6 +94,10 @@ _FIELDS = {
 }
 _METHODS = {
     "mmcorej.StrVector": {"size": [[]], "get": [["int"]]},
+    "mmcorej.Configuration": {"size": [[]], "getSetting": [["int"]]},
+    "mmcorej.PropertySetting": {
+        name: [[]] for name in ("getDeviceLabel", "getPropertyName", "getPropertyValue")
+    },
     "mmcorej.PropertyType": {"swigValue": [[]], "toString": [[]]},
     "mmcorej.CMMCore": _SIGNATURES,
 }
@@ -153,6 +163,8 @@ class Studio:
         self.requests.append(name)
         if kind == "mmcorej.CMMCore":
             return self._reply(self._run(name, arguments))
+        if kind in ("mmcorej.Configuration", "mmcorej.PropertySetting"):
+            return self._reply(getattr(value, name)(*arguments))
         return self._reply({"size": len, "get": list.__getitem__}.get(name, int)(value, *arguments))
 
     def _run(self, name: str, arguments: list[Any]) -> Any:
@@ -190,7 +202,7 @@ class Studio:
             kind = "byte-array" if value.dtype.itemsize == 1 else "short-array"
             key = (7).to_bytes(4, sys.byteorder)
             return [*_json({"type": kind, "value": "@7"}), key, value.tobytes()]
-        return self._keep("mmcorej.CMMCore", value)
+        return self._keep(f"mmcorej.{type(value).__name__}", value)
 
     def _keep(self, kind: str, value: Any) -> list[bytes]:
         code = f"{len(self.requests)}-{id(value)}-{len(self._objects)}"

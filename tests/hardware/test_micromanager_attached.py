@@ -21,6 +21,7 @@ from micromanager_studio import Studio, demo_core
 from dsacq.data import Roi
 from hardware import micromanager_bridge
 from hardware.micromanager import MicroManager, MicroManagerSettings
+from hardware.micromanager_browser import Browser
 from hardware.micromanager_camera import MicroManagerCamera
 from hardware.micromanager_light import (
     MicroManagerLaser,
@@ -195,3 +196,16 @@ def test_a_micromanager_that_hangs_does_not_hang_this(
     again = attached(studio.port)
     assert "Camera" in again.devices()
     again.close()
+
+
+def test_presets_are_looked_into_over_the_bridge(manager: MicroManager) -> None:
+    camera = open_camera(manager, exposure_s=0.01)
+    browser = Browser(manager, camera, {"Wheel": "561"})
+    browser.apply_preset("Speed", "Fast")
+    groups = {one.name: one for one in browser.presets()}
+    assert groups["Speed"].current == "Fast"
+    assert groups["Speed"].refused == {"Fast": "", "True": ""}
+    assert "Wheel State" in groups["Filter"].refused["Red"]
+    labels = {one.label for one in browser.devices()}
+    assert labels == {*manager.devices()}
+    camera.close()

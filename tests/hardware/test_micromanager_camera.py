@@ -184,6 +184,15 @@ def test_binning(camera: MicroManagerCamera) -> None:
     camera.stop()
 
 
+def test_saturation_follows_the_depth(camera: MicroManagerCamera) -> None:
+    assert camera.binnings == (1, 2, 4, 8)
+    assert camera.saturation_level == 65535
+    camera.set_property("BitDepth", 12)
+    assert camera.saturation_level == 4095
+    camera.set_property("PixelType", "8bit")
+    assert camera.saturation_level == 255
+
+
 def test_settings_are_applied(manager: MicroManager) -> None:
     camera = open_camera(
         manager,

@@ -199,3 +199,14 @@ def test_properties_of_a_real_driver(qtbot: QtBot) -> None:
         dialog.search.setText("gain")
         rows = range(dialog.table.rowCount())
         assert sum(not dialog.table.isRowHidden(row) for row in rows) < 4
+
+
+def test_binnings_and_saturation_are_those_of_the_camera(qtbot: QtBot) -> None:
+    with small_session(qtbot) as session:
+        panel = CameraPanel(session)
+        qtbot.addWidget(panel)
+        with qtbot.waitSignal(panel.saturation_changed, timeout=PATIENCE_MS) as told:
+            pass
+        assert told.args == [65535]
+        listed = [panel.binning.itemData(place) for place in range(panel.binning.count())]
+        assert listed == [1, 2, 4]

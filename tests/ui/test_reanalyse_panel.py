@@ -229,7 +229,7 @@ def test_nothing_runs_beside_a_recording(opened: ReanalysePanel, session: Sessio
     session.activity = Activity.recording
     opened.again.start()
     assert not opened.again.running
-    assert "A recording is being made" in opened.told.text()
+    assert "The rig is recording" in opened.told.text()
 
 
 def test_a_wrong_file_is_told_and_what_was_open_stays(

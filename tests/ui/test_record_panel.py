@@ -135,7 +135,7 @@ def test_free_name_counts_on(tmp_path: Path) -> None:
 
 
 def test_room_is_that_of_the_disk(tmp_path: Path) -> None:
-    camera = CameraState(0.1, (0, 0, 1, 1), (1, 1), 1, None)  # 20 bytes a second
+    camera = CameraState(0.1, (0, 0, 1, 1), (1, 1), 1, (1,), 65535, None)  # 20 bytes a second
     told = room(tmp_path / "not" / "there" / "yet", camera)
     assert "GB free, " in told
     assert told.endswith(" h")

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from dsacq.stream import Frame
     from hardware.rig import Rig
 
-_BINNINGS = (1, 2, 4, 8)
 _LONGEST_MS = 3_600_000.0
 
 
 class CameraPanel(QWidget):
-    """snapped: a Frame that the user wanted to keep."""
+    """snapped: a Frame that the user wanted to keep. saturation_changed: counts."""
 
     snapped = pyqtSignal(object)
+    saturation_changed = pyqtSignal(int)
     _accepted = pyqtSignal(float)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -116,8 +116,6 @@ class CameraPanel(QWidget):
         self.binning.setToolTip(
             self.tr("Joins n x n pixels into one; the region becomes the whole sensor.")
         )
-        for factor in _BINNINGS:
-            self.binning.addItem(f"{factor} x {factor}", factor)
         self.binning.activated.connect(self._set_binning)
         without_wheel(self.binning)
         self.frame = QLabel("-")
@@ -203,9 +201,12 @@ class CameraPanel(QWidget):
             self._show_exposure(state.exposure_s)
         column, row, width, height = state.region
         self.region.setText(self.tr("{} x {} at {}, {}").format(width, height, column, row))
-        place = self.binning.findData(state.binning)
-        if place < 0:
-            self.binning.addItem(f"{state.binning} x {state.binning}", state.binning)
+        if before is None or state.binnings != before.binnings:
+            self.binning.clear()
+            for factor in sorted({*state.binnings, state.binning}):
+                self.binning.addItem(f"{factor} x {factor}", factor)
+        if before is None or state.saturation_level != before.saturation_level:
+            self.saturation_changed.emit(state.saturation_level)
         choices = self.binning.view()
         if choices is None or not choices.isVisible():  # not while the user chooses
             self.binning.setCurrentIndex(self.binning.findData(state.binning))

@@ -26,12 +26,15 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class CameraState:
-    """region: column, row, width, height; shape_px: rows, columns of a frame."""
+    """region: column, row, width, height; shape_px: rows, columns of a frame. binnings: that the
+    camera can have. saturation_level: counts."""
 
     exposure_s: float
     region: tuple[int, int, int, int]
     shape_px: tuple[int, int]
     binning: int
+    binnings: tuple[int, ...]
+    saturation_level: int
     temperature_c: float | None
 
 
@@ -123,5 +126,7 @@ def _camera_state(camera: "Camera") -> CameraState:
         (roi.column, roi.row, roi.width, roi.height),
         camera.shape,
         camera.binning,
+        camera.binnings,
+        camera.saturation_level,
         camera.temperature_c(),
     )
