@@ -18,6 +18,7 @@ def run(rig_file: Path | None) -> int:
     from PyQt6.QtWidgets import QApplication
 
     from ui.garbage import GarbageCollector
+    from ui.log_file import begin_log, log_folder, log_session
     from ui.theme import apply_theme
 
     application = QApplication.instance() or QApplication(sys.argv[:1])
@@ -27,8 +28,14 @@ def run(rig_file: Path | None) -> int:
     GarbageCollector(application)
     apply_theme(application)
     window, session = make_window(rig_file)
+    try:
+        begin_log(log_folder())
+    except OSError as error:
+        session.said.emit(f"There is no log file: {error}")
+    log_session(session)
     window.show()
     application.processEvents()  # the window is there before the rig opens
+    window.unfinished.look()
     open_session(session, rig_file, window.live.look_when_ready)
     code: int = application.exec()
     return code
@@ -42,6 +49,7 @@ def make_window(rig_file: Path | None, settings: Any = None) -> "tuple[MainWindo
     from ui.window import MainWindow
 
     session = Session()
+    session.rig_file = rig_file
     name = "SIMULATED BENCH" if rig_file is None else rig_file.stem
     return MainWindow(session, name, settings or QSettings()), session
 

@@ -59,7 +59,10 @@ class Analysis:
 class Session(QObject):
     """The open rig and its acquisition.
 
-    activity_changed: Activity. opened: the Rig. updated: an Update, about 20 times a second.
+    rig_file: that the rig was opened from, or None. recording: the folder that is recorded into.
+
+    activity_changed: Activity. opened: the Rig. acquisition_began: an Activity and the folder that
+    is recorded into, or None. updated: an Update, about 20 times a second.
     ended: the last Update of an acquisition, and the folder of the recording or None. mask_shown:
     the PhaseMask, or None for a blank SLM. device_changed: after a command. failed: a sentence.
     said: a sentence for the log.
@@ -67,6 +70,7 @@ class Session(QObject):
 
     activity_changed = pyqtSignal(object)
     opened = pyqtSignal(object)
+    acquisition_began = pyqtSignal(object, object)
     updated = pyqtSignal(object)
     ended = pyqtSignal(object, object)
     mask_shown = pyqtSignal(object)
@@ -77,6 +81,8 @@ class Session(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.rig: Rig | None = None
+        self.rig_file: Path | None = None
+        self.recording: Path | None = None
         self.activity = Activity.closed
         self.analysis: Analysis | None = None
         self.lasers_mw: dict[str, float] = {}  # switched on with every acquisition
@@ -273,7 +279,8 @@ class Session(QObject):
         self._last = None
         job.failed.connect(self._on_failure)
         job.finished.connect(lambda: self._on_finished(folder))
-        self._job = job
+        self._job, self.recording = job, folder
+        self.acquisition_began.emit(kind, folder)
         self._become(kind)
         job.start()
 
@@ -296,7 +303,7 @@ class Session(QObject):
         self.failed.emit(told(error))
 
     def _on_finished(self, folder: Path | None) -> None:
-        self._job = None
+        self._job = self.recording = None
         self._become(Activity.idle)
         last = self._last
         if last is not None and last.state == "failed":

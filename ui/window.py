@@ -32,12 +32,13 @@ from ui.panels.stages import StagesPanel
 from ui.session import Activity, Session
 from ui.space_view import SpaceView
 from ui.theme import AMBER, RED
+from ui.unfinished import UnfinishedBar
 
 if TYPE_CHECKING:
     from dsacq.live import Update
     from hardware.rig import Rig
 
-_VERSION = 2  # of the arrangement that is remembered
+_VERSION = 3  # of the arrangement that is remembered
 
 
 class MainWindow(QMainWindow):
@@ -58,8 +59,11 @@ class MainWindow(QMainWindow):
         self._banner.setObjectName("banner")
         self._banner.setWordWrap(True)
         self._banner.hide()
+        self.unfinished = UnfinishedBar(session, settings)
+        self.unfinished.opened.connect(self.open_recording)
         middle = QVBoxLayout(self._frame)
         middle.setContentsMargins(3, 3, 3, 3)
+        middle.addWidget(self.unfinished)
         middle.addWidget(self._banner)
         middle.addWidget(self.view, 1)
         self.setCentralWidget(self._frame)
@@ -74,7 +78,12 @@ class MainWindow(QMainWindow):
         self.log = LogPanel(session)
         self.counters = CountersBar(session)
         self._remembering: tuple[Any, ...] = (self.live, self.record)
-        self._working: tuple[Any, ...] = (self.live, self.masks, self.reanalyse)
+        self._working: tuple[Any, ...] = (
+            self.live,
+            self.masks,
+            self.reanalyse,
+            self.unfinished,
+        )
         self._tasks = QTabWidget()
         self.space = SpaceView()
         self._add_toolbar(name)
@@ -118,9 +127,14 @@ class MainWindow(QMainWindow):
         devices = QWidget()
         column = QVBoxLayout(devices)
         column.setContentsMargins(4, 4, 4, 4)
-        for panel in (self.camera, self.lights, self.stages, self.record):
+        for panel in (self.camera, self.lights, self.stages):
             column.addWidget(panel)
         column.addStretch(1)
+        at_hand = QWidget()  # recording is in sight however many devices there are
+        parts = QVBoxLayout(at_hand)
+        parts.setContentsMargins(0, 0, 0, 4)
+        parts.addWidget(_scrolled(devices), 1)
+        parts.addWidget(self.record)
         self._tasks.addTab(self.live, self.tr("Live"))
         self._tasks.addTab(_scrolled(self.masks), self.tr("Mask"))
         self._tasks.addTab(self.reanalyse, self.tr("Reanalyse"))
@@ -130,7 +144,8 @@ class MainWindow(QMainWindow):
         rows.addWidget(self.counters)
         rows.addWidget(self.log, 1)
         left = Qt.DockWidgetArea.LeftDockWidgetArea
-        self._dock(self.tr("Devices"), _scrolled(devices), left, 330)
+        self.setCorner(Qt.Corner.BottomLeftCorner, left)
+        self._dock(self.tr("Devices"), at_hand, left, 330)
         right = Qt.DockWidgetArea.RightDockWidgetArea
         tasks = self._dock(self.tr("Tasks"), self._tasks, right, 390)
         space = self._dock(self.tr("3D"), self.space, right, 390)

@@ -71,7 +71,7 @@ def assert_begins(folder: Path, at_least: int, shape: tuple[int, int] = SHAPE) -
 
 def killed(folder: Path, seed: int) -> tuple[int, int]:
     """Record in another program and kill it; what it had said: frames, frames localized."""
-    program = Path(__file__).with_name("recording_samples.py")
+    program = Path(__file__).parents[1] / "recording_samples.py"
     source = str(Path(__file__).parents[2])
     with subprocess.Popen(
         [sys.executable, str(program), str(folder)],

@@ -5,7 +5,8 @@ import logging
 import time
 from functools import partial
 
-from PyQt6.QtCore import QObject, pyqtSignal
+from PyQt6.QtCore import QObject, QUrl, pyqtSignal
+from PyQt6.QtGui import QDesktopServices
 from PyQt6.QtWidgets import (
     QApplication,
     QHBoxLayout,
@@ -15,6 +16,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from ui.log_file import log_folder
 from ui.session import Session
 from ui.theme import AMBER, RED
 
@@ -23,12 +25,7 @@ _LOGGERS = ("dsacq", "hardware", "calibration", "ui")
 
 
 class LogPanel(QWidget):
-    """Lines of the session, and warnings of the packages from whatever thread.
-
-    banner: the last thing that failed, for a line above the image.
-    """
-
-    banner = pyqtSignal(str)
+    """Lines of the session, and warnings of the packages from whatever thread."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -41,15 +38,20 @@ class LogPanel(QWidget):
         self.copy.setObjectName("log_copy")
         self.copy.setToolTip(self.tr("Copy what is selected, or else all lines."))
         self.copy.clicked.connect(self._copy)
+        self.files = QPushButton(self.tr("Files"))
+        self.files.setObjectName("log_files")
+        self.files.setToolTip(self.tr("Open the folder with the log of each start, to send one."))
+        self.files.clicked.connect(_open_folder)
         column = QVBoxLayout()
         column.addWidget(self.copy)
+        column.addWidget(self.files)
         column.addStretch(1)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.text, 1)
         row.addLayout(column)
         session.said.connect(self.add)
-        session.failed.connect(self._on_failure)
+        session.failed.connect(lambda sentence: self.add(sentence, RED))
         handler = _Handler()
         handler.lines.came.connect(self.add)
         for name in _LOGGERS:
@@ -61,10 +63,6 @@ class LogPanel(QWidget):
         line = f"{time.strftime('%H:%M:%S')}  {html.escape(sentence)}".replace("\n", " ")
         style = f' style="color: {colour}"' if colour else ""
         self.text.appendHtml(f"<span{style}>{line}</span>")
-
-    def _on_failure(self, sentence: str) -> None:
-        self.add(sentence, RED)
-        self.banner.emit(sentence)
 
     def _copy(self) -> None:
         clipboard = QApplication.clipboard()
@@ -87,6 +85,10 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         colour = RED if record.levelno >= logging.ERROR else AMBER
         self.lines.came.emit(f"{record.name}: {record.getMessage()}", colour)
+
+
+def _open_folder() -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(log_folder())))
 
 
 def _remove(handler: logging.Handler, *_: object) -> None:

@@ -56,18 +56,6 @@ def room(folder: Path, camera: CameraState | None) -> str:
     return told if camera is None else f"{told}, {_lasting(free_bytes, camera)}"
 
 
-def _free_name(folder: Path) -> str:
-    """The next of this name, counted up, that does not exist beside it."""
-    numbered = _NUMBERED.match(folder.name)
-    stem, digits = numbered.groups() if numbered else (f"{folder.name}-", "000")
-    number = int(digits)
-    while True:
-        number += 1
-        name = f"{stem}{number:0{len(digits)}d}"
-        if not (folder.parent / name).exists():
-            return name
-
-
 def _lasting(free_bytes: float, camera: CameraState) -> str:
     """How long frames may come before the recording ends by itself, to leave the disk some room."""
     from dsacq.files.recording_writer import DiskSettings
