@@ -29,6 +29,7 @@ from ui.panels.mask import MaskPanel
 from ui.panels.reanalyse import ReanalysePanel
 from ui.panels.record import RecordPanel
 from ui.panels.stages import StagesPanel
+from ui.panels.train import TrainPanel
 from ui.session import Activity, Session
 from ui.space_view import SpaceView
 from ui.theme import AMBER, RED
@@ -74,13 +75,15 @@ class MainWindow(QMainWindow):
         self.record = RecordPanel(session)
         self.live = LivePanel(session)
         self.masks = MaskPanel(session)
+        self.train = TrainPanel(session)
         self.reanalyse = ReanalysePanel(session)
         self.log = LogPanel(session)
         self.counters = CountersBar(session)
-        self._remembering: tuple[Any, ...] = (self.live, self.record)
+        self._remembering: tuple[Any, ...] = (self.live, self.record, self.train)
         self._working: tuple[Any, ...] = (
             self.live,
             self.masks,
+            self.train,
             self.reanalyse,
             self.unfinished,
         )
@@ -137,6 +140,7 @@ class MainWindow(QMainWindow):
         parts.addWidget(self.record)
         self._tasks.addTab(self.live, self.tr("Live"))
         self._tasks.addTab(_scrolled(self.masks), self.tr("Mask"))
+        self._tasks.addTab(self.train, self.tr("Train"))
         self._tasks.addTab(self.reanalyse, self.tr("Reanalyse"))
         below = QWidget()
         rows = QVBoxLayout(below)
@@ -179,6 +183,7 @@ class MainWindow(QMainWindow):
         self.live.found_shown.connect(self.view.add_found)
         self.live.found_shown.connect(self.space.add_found)
         self.reanalyse.frame_shown.connect(self._show_stored)
+        self.train.trained.connect(self.live.model.offer)
         self._on_activity(session.activity)
 
     def _on_opened(self, rig: "Rig") -> None:

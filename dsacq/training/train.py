@@ -10,6 +10,7 @@ from collections.abc import Generator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -81,8 +82,9 @@ class Training:
         """Whether all steps are done."""
         return self.step >= self.settings.training.steps
 
-    def run(self, max_seconds: float = math.inf) -> Generator[Progress]:
-        """Train until all steps are done or the time is over; yields where it stands.
+    def run(self, max_seconds: float = math.inf, stop: Event | None = None) -> Generator[Progress]:
+        """Train until all steps are done, the time is over or `stop` is set; yields where it
+        stands.
 
         Raises SettingsError when it diverges again and again.
         """
@@ -93,7 +95,8 @@ class Training:
         every = max(_REPORTED, schedule.steps // _MEASURED)
         good = self._state()
         losses: list[float] = []
-        while not self.finished and time.monotonic() - begun < max_seconds:
+        stop = stop or Event()
+        while not (self.finished or stop.is_set()) and time.monotonic() - begun < max_seconds:
             loss = self._one_step()
             if self._diverges(loss):
                 self._restarts += 1

@@ -1,5 +1,6 @@
 """dsacq train as a user runs it, alone and with torch's launcher."""
 
+import json
 import subprocess
 import sys
 import time
@@ -141,3 +142,22 @@ def test_two_processes_train_one_network(config: Path, tmp_path: Path) -> None:
     assert read_card(output).training["steps_done"] == 4
     _, told = read_checkpoint(tmp_path / "m.checkpoint")
     assert told["step"] == 4
+
+
+def test_watched_it_ends_with_its_watcher(config: Path, tmp_path: Path) -> None:
+    config.write_text(CONFIG.replace("steps = 4", "steps = 100000"))
+    output = tmp_path / "m.safetensors"
+    words = (sys.executable, "-m", "ui.cli", "train", str(config), "-o", str(output), "--watched")
+    process = subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    assert first == {"steps": 100000, "begun_at": 0}
+    assert json.loads(process.stdout.readline())["step"] == 25
+    process.stdin.close()
+    assert process.wait(60) == 0
+    process.stdout.close()
+    assert read_checkpoint(output.with_suffix(".checkpoint"))[1]["step"] >= 25
+    assert not output.exists()

@@ -47,10 +47,10 @@ def estimate(
     from dsacq.simulation.settings import MaskChoice
     from dsacq.training.chosen_priors import chosen_priors, comments, remarks
     from dsacq.training.config_file import relative_file, write_training
-    from dsacq.training.estimate import estimated
+    from dsacq.training.estimate import Estimate
+    from dsacq.training.estimate_movie import estimate_movie, parts_of
     from dsacq.training.estimate_picture import estimate_picture
-    from dsacq.training.examine import Microscope, consecutive_pairs, examinations, examine
-    from dsacq.training.photon_transfer import photon_transfer
+    from dsacq.training.examine import Examined, Microscope
     from dsacq.training.settings import TrainingSettings
 
     _check_output(output, (movie, mask, optics))
@@ -61,21 +61,14 @@ def estimate(
     with open_movie(movie) as opened:
         check_optics(opened, optics, told.optics)
         indices = frame_range(frames, len(opened))
-        chosen = examinations(indices, opened.shape, wanted)
-        examined = []
-        with tracked(len(chosen), "examining") as advance:
-            for part in examine(opened, chosen, microscope, where):
-                examined.append(part)
-                advance()
-        region = ... if wanted is None else wanted.slices(opened.shape)
-        transfer = photon_transfer(
-            (
-                (opened.frame(first)[region], opened.frame(second)[region])
-                for first, second in consecutive_pairs(indices)
-            ),
-            camera,
-        )
-    found = estimated(examined, transfer, microscope)
+        examined: list[Examined] = []
+        with tracked(len(parts_of(opened, indices, wanted)), "examining") as advance:
+            for item in estimate_movie(opened, indices, microscope, where, wanted):
+                if isinstance(item, Estimate):
+                    found = item
+                else:
+                    examined.append(item)
+                    advance()
     settings = TrainingSettings(
         optics=told.optics,
         mask=MaskChoice(file=relative_file(mask, output.parent)),
@@ -102,7 +95,7 @@ def estimate(
             }
         )
     else:
-        typer.echo(_summary(found, len(chosen)))
+        typer.echo(_summary(found, len(examined)))
         for remark in said:
             say(f"Remark: {remark}")
         say(f"Config written to {output}, picture to {picture}.")

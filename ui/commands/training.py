@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from dsacq.training.train import Progress, Training
 
-_SAVED_S = 120.0  # seconds between checkpoints
-
 
 def train(
     config: Annotated[Path, typer.Argument(help="Settings: optics, mask, camera, priors (TOML).")],
@@ -30,6 +28,7 @@ def train(
     ] = None,
     device: Device = DeviceName.auto,
     as_json: Json = False,
+    watched: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Train a localizer on frames simulated on the fly.
 
@@ -62,7 +61,7 @@ def train(
     begun_from = settings.training.start
     start = None if begun_from is None else load_model(config.parent / begun_from)
     rank, where = _joined(chosen_device(device))
-    if rank == 0:
+    if rank == 0 and not watched:
         say(f"Preparing frames of {mask.name} on {where.type} ...")
     training = Training(settings, mask, where, start)
     if resume:
@@ -71,6 +70,11 @@ def train(
     if rank > 0:  # one process speaks and writes for all
         for _ in training.run(seconds):
             pass
+        return
+    if watched:
+        from ui.commands.watched_training import run_watched
+
+        run_watched(training, checkpoint, output)
         return
     _run(training, seconds, checkpoint, output)
     model = training.model(output.stem)
@@ -93,22 +97,14 @@ def train(
 
 def _run(training: "Training", seconds: float, checkpoint: Path, output: Path) -> None:
     """Train with a bar, a table of the progress and checkpoints; these also when stopped."""
-    from dsacq.training.history import write_history
+    from dsacq.training.saved import saved_as_it_goes
 
-    saved = 0.0
     steps = training.settings.training.steps
-    try:
-        with training_bar(steps, training.step) as show:
-            for report in training.run(seconds):
-                show(report.step, _told(report))
-                if report.measured is not None:
-                    say(f"step {report.step:6d}  {_told(report)}")
-                    write_history(training.history, output.with_suffix(".progress.csv"))
-                if report.seconds - saved > _SAVED_S:
-                    saved = report.seconds
-                    training.save(checkpoint)
-    finally:
-        training.save(checkpoint)
+    with training_bar(steps, training.step) as show:
+        for report in saved_as_it_goes(training, training.run(seconds), checkpoint, output):
+            show(report.step, _told(report))
+            if report.measured is not None:
+                say(f"step {report.step:6d}  {_told(report)}")
 
 
 def _told(report: "Progress") -> str:

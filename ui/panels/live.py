@@ -15,11 +15,12 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from ui.panels.curves import CurvesPlot
 from ui.panels.live_fit import misfit
 from ui.panels.live_history import History
 from ui.panels.live_limits import height, threshold
 from ui.panels.live_model import ModelPicker
-from ui.panels.live_plot import LivePlot
+from ui.panels.live_plot import PLOTS
 from ui.panels.live_regenerated import RegeneratedView
 from ui.regenerated import Regenerated, Regenerator
 from ui.session import Activity, Analysis, Session, told
@@ -59,7 +60,8 @@ class LivePanel(QWidget):
         self.regenerator.made.connect(self._on_regenerated)
         self.regenerator.failed.connect(lambda error: self._tell(told(error), warn=True))
         self.picture = RegeneratedView()
-        self.plots = [LivePlot(name) for name in _SHOWN]
+        across = self.tr("seconds of the run")
+        self.plots = [CurvesPlot(PLOTS, name, across) for name in _SHOWN]
         for plot, name in zip(self.plots, ("live_plot_1", "live_plot_2"), strict=True):
             plot.choice.setObjectName(name)
             plot.changed.connect(self._draw)

@@ -4,7 +4,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ui.panels.curves import Curves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 _KEPT = 600  # points of a curve
 _RATE_S = 1.0  # over which frames per second are counted
 _COLUMNS = ("photons", "z_um", "sigma_x_um", "sigma_y_um", "sigma_z_um")
-
-Curves = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class History:

@@ -74,6 +74,12 @@ class ModelPicker(QWidget):
         self.names.setCurrentIndex(self._place(path))
         self._load()
 
+    def offer(self, path: Path) -> None:
+        """Put a file into the list, or let it be loaded anew; nothing is chosen."""
+        if self._find(path) < 0:
+            self.opened.append(path)
+            self._place(path)
+
     def stop(self) -> None:
         """Wait for the thread."""
         self._work.stop()

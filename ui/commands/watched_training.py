@@ -1,0 +1,64 @@
+"""A training that another program watches.
+
+It writes JSON lines to standard output: {"step", "loss", ..., "measured"} as it goes, and last
+{"model", "finished", "accuracy"}. A line on standard input ends it, and the model is written; the
+end of standard input means that nobody is there any more, and only the checkpoint is.
+"""
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from ui.console import print_json
+
+if TYPE_CHECKING:
+    from dsacq.training.train import Training
+
+
+class _Watcher:
+    """The program at the other end. ending: set when it asks for the end, or is gone."""
+
+    def __init__(self) -> None:
+        self.ending, self.gone = Event(), False
+        Thread(target=self._listen, name="watcher", daemon=True).start()
+
+    def _listen(self) -> None:
+        self.gone = not sys.stdin.readline()
+        self.ending.set()
+        if not self.gone:
+            self.gone = not sys.stdin.readline()
+
+
+def run_watched(training: "Training", checkpoint: Path, output: Path) -> None:
+    """Train, tell, and write checkpoint and model. Raises FileError or SettingsError."""
+    from dsacq.networks.model_file import save_model
+    from dsacq.training.saved import saved_as_it_goes
+
+    watcher = _Watcher()
+    _yield_to_others()
+    print_json({"steps": training.settings.training.steps, "begun_at": training.step})
+    for report in training.history:
+        print_json(asdict(report))
+    for report in saved_as_it_goes(training, training.run(stop=watcher.ending), checkpoint, output):
+        print_json(asdict(report))
+    if watcher.gone or training.step == 0:
+        return
+    print_json({"finishing": True})
+    model = training.model(output.stem)
+    save_model(model, output)
+    accuracy = model.card.accuracy
+    print_json({"model": output, "finished": training.finished, "accuracy": accuracy})
+
+
+def _yield_to_others() -> None:
+    """The camera's frames come first."""
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel, below_normal = ctypes.windll.kernel32, 0x4000
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
+    else:
+        os.nice(10)
