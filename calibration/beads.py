@@ -9,18 +9,24 @@ from dsacq.errors import SettingsError
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
 
-_SATURATED = 4  # pixels of one plane at the same highest value
-_LEAST_PHOTONS = 2000.0
+SATURATED_PX = 4  # pixels of one plane at the same highest value
+LEAST_PHOTONS = 2000.0
 _FALL = 0.25  # of the photons of the median plane
 _GOOD_CORRELATION, _GOOD_CHI_SQUARE = 0.98, 1.3
 _SUSPICIOUS = 0.95  # chi-square of the other direction over that of the one told
+
+
+def retrieve_settings(optics: Optics, passes: int = RetrieveSettings.passes) -> RetrieveSettings:
+    """As fine as 100 samples across the pupil; the mask's own pitch where that is coarser."""
+    pitch_um = max(optics.pupil_diameter_um / 100, optics.mask_pixel_um)
+    return RetrieveSettings(passes=passes, pupil_pixel_um=pitch_um)
 
 
 def require_usable(scan: BeadScan) -> None:
     """Raises SettingsError for a scan that cannot give a PSF: saturated, dark, unordered."""
     top = scan.planes.max()
     at_top = (scan.planes == top).sum((1, 2))
-    if at_top.max() >= _SATURATED:
+    if at_top.max() >= SATURATED_PX:
         raise SettingsError(
             f"Plane {int(at_top.argmax())} of the bead scan is saturated: {int(at_top.max())} "
             f"pixels have the highest value, {top:g}; take it again with less light."
@@ -31,10 +37,10 @@ def require_usable(scan: BeadScan) -> None:
             "The positions of the focus go back and forth; give them in the order of the planes."
         )
     photons = _above_background(scan) / scan.counts_per_photon
-    if np.median(photons) < _LEAST_PHOTONS:
+    if np.median(photons) < LEAST_PHOTONS:
         raise SettingsError(
             f"The bead gives about {max(np.median(photons), 0):.0f} photons per plane; a scan "
-            f"needs {_LEAST_PHOTONS:.0f}, better 100 000."
+            f"needs {LEAST_PHOTONS:.0f}, better 100 000."
         )
 
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from dsacq.errors import SettingsError
+from hardware.pictures import picture
 from hardware.protocols import SLM, Camera, DeviceError
-
-_PATIENCE_S = 5.0  # for one frame, beside its exposure
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ def measure_settle_time(
     camera is used as it is set, with one short exposure per delay. Raises DeviceError.
     """
     _settled(slm, first, longest_s)
-    before, before_again = _picture(camera), _picture(camera)
+    before, before_again = picture(camera), picture(camera)
     _settled(slm, second, longest_s)
-    after, after_again = _picture(camera), _picture(camera)
+    after, after_again = picture(camera), picture(camera)
     # Products of pictures with different noise, which is not taken for a change on average then.
     change = after_again - before_again
     square = float(((after - before) * change).sum())
@@ -65,7 +64,7 @@ def measure_settle_time(
         begun = time.monotonic()
         time.sleep(planned_s)
         delay_s = time.monotonic() - begun + camera.exposure_s / 2
-        part = float(((_picture(camera) - before) * change).sum()) / square
+        part = float(((picture(camera) - before) * change).sum()) / square
         yield Response(delay_s, part)
 
 
@@ -106,14 +105,3 @@ def _exponential(
 def _settled(slm: SLM, pattern: NDArray[np.uint8], longest_s: float) -> None:
     slm.show(pattern)
     time.sleep(longest_s)
-
-
-def _picture(camera: Camera) -> NDArray[np.float64]:
-    camera.start(1)
-    try:
-        frame = camera.next_frame(_PATIENCE_S + 2 * camera.exposure_s)
-    finally:
-        camera.stop()
-    if frame is None:
-        raise DeviceError(camera.name, "gave no frame; check its trigger settings.")
-    return frame.pixels.astype(np.float64)

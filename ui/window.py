@@ -20,6 +20,7 @@ from PyQt6.QtWidgets import (
 )
 
 from ui.image_view import ImageView
+from ui.panels.calibrate import CalibratePanel
 from ui.panels.camera import CameraPanel
 from ui.panels.counters import CountersBar
 from ui.panels.lights import LightsPanel
@@ -36,6 +37,7 @@ from ui.theme import AMBER, RED
 from ui.unfinished import UnfinishedBar
 
 if TYPE_CHECKING:
+    from calibration.result import Calibrated
     from dsacq.live import Update
     from hardware.rig import Rig
 
@@ -75,14 +77,21 @@ class MainWindow(QMainWindow):
         self.record = RecordPanel(session)
         self.live = LivePanel(session)
         self.masks = MaskPanel(session)
+        self.calibrate = CalibratePanel(session)
         self.train = TrainPanel(session)
         self.reanalyse = ReanalysePanel(session)
         self.log = LogPanel(session)
         self.counters = CountersBar(session)
-        self._remembering: tuple[Any, ...] = (self.live, self.record, self.train)
+        self._remembering: tuple[Any, ...] = (
+            self.live,
+            self.record,
+            self.calibrate,
+            self.train,
+        )
         self._working: tuple[Any, ...] = (
             self.live,
             self.masks,
+            self.calibrate,
             self.train,
             self.reanalyse,
             self.unfinished,
@@ -140,6 +149,7 @@ class MainWindow(QMainWindow):
         parts.addWidget(self.record)
         self._tasks.addTab(self.live, self.tr("Live"))
         self._tasks.addTab(_scrolled(self.masks), self.tr("Mask"))
+        self._tasks.addTab(_scrolled(self.calibrate), self.tr("Calibrate"))
         self._tasks.addTab(self.train, self.tr("Train"))
         self._tasks.addTab(self.reanalyse, self.tr("Reanalyse"))
         below = QWidget()
@@ -183,6 +193,8 @@ class MainWindow(QMainWindow):
         self.live.found_shown.connect(self.view.add_found)
         self.live.found_shown.connect(self.space.add_found)
         self.reanalyse.frame_shown.connect(self._show_stored)
+        self.calibrate.plane_shown.connect(self.view.set_frame)
+        self.calibrate.wanted_for_training.connect(self._train_with)
         self.train.trained.connect(self.live.model.offer)
         self._on_activity(session.activity)
 
@@ -213,6 +225,10 @@ class MainWindow(QMainWindow):
         self.view.set_frame(pixels)
         if table is not None:
             self.view.add_found(table)
+
+    def _train_with(self, result: "Calibrated") -> None:
+        self.train.take_psf(result.found.mask, result.psf, result.found.blur_px)
+        self._tasks.setCurrentWidget(self.train)
 
     def _warn(self, sentence: str) -> None:
         self._banner.setText(sentence)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import FileError, SettingsError
-from ui.console import Json, print_json, say, training_bar
+from ui.console import Json, print_json, say, tracked, training_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,11 +15,57 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure the microscope's PSF.", no_args_is_help=True)
 
 
+@app.command("scan")
+def scan(
+    rig_file: Annotated[Path, typer.Option("--rig", help="Rig file (TOML).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")],
+    focus_um: Annotated[
+        str, typer.Option(metavar="FIRST:LAST", help="Positions of the focus stage, um.")
+    ],
+    step_um: Annotated[float, typer.Option(help="Between planes.")] = 0.1,
+    frames: Annotated[int, typer.Option(help="Added up in each plane.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Take images of beads at many positions of the focus, with the rig file's mask and lasers.
+
+    Example: `dsacq calibrate scan --rig rig.toml --focus-um -2:2 -o beads-1`
+    """
+    from calibration.z_scan import ZScanSettings, write_scan, z_scan
+    from dsacq.simulation.settings import chosen_mask
+    from hardware.rig import open_rig
+    from hardware.rig_file import read_rig
+
+    if output.exists():
+        raise FileError(f"{output}: exists already; name a folder that does not.")
+    first, last = _ends(focus_um)
+    settings = ZScanSettings(
+        first_um=min(first, last), last_um=max(first, last), step_um=step_um, frames=frames
+    )
+    planes = []
+    with open_rig(read_rig(rig_file)) as rig:
+        used = rig.settings.use.mask
+        if used is not None:
+            rig.show(chosen_mask(used, rig.optics, rig_file.parent))
+        with tracked(len(settings.positions_um), "scanning") as advance:
+            for plane in z_scan(rig, settings):
+                planes.append(plane)
+                advance()
+        write_scan(rig, planes, settings, output)
+    if as_json:
+        print_json({"folder": output, "planes": len(planes)})
+    else:
+        say(f"{len(planes)} planes written to {output}; now: dsacq calibrate beads {output}")
+
+
 @app.command("beads")
 def beads(
-    stack: Annotated[Path, typer.Argument(help="Images of one bead, a plane per focus position.")],
+    stack: Annotated[
+        Path, typer.Argument(help="Images of one bead, a plane per focus position; or a scan.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Mask file to write (.tif).")],
-    optics: Annotated[Path, typer.Option(help="Optics file (TOML); its [psf] is the model.")],
+    optics: Annotated[
+        Path | None, typer.Option(help="Optics file (TOML); its [psf] is the model.")
+    ] = None,
     focus_um: Annotated[
         str | None,
         typer.Option(metavar="FIRST:LAST", help="Focus of the first and of the last plane, um."),
@@ -32,6 +78,12 @@ def beads(
     ] = 1.0,
     radius_um: Annotated[float, typer.Option(min=0.0, help="Of the bead.")] = 0.05,
     passes: Annotated[int, typer.Option(min=1, help="Over all planes.")] = 240,
+    side_px: Annotated[
+        int, typer.Option(min=15, help="Square around a bead, in a scan of a whole field.")
+    ] = 61,
+    zero_um: Annotated[
+        float, typer.Option(help="Focus stage where the coverslip is in focus, for a scan.")
+    ] = 0.0,
     picture: Annotated[
         Path | None, typer.Option("--report", help="Page to judge the result by (.png or .pdf).")
     ] = None,
@@ -39,70 +91,51 @@ def beads(
 ) -> None:
     """Retrieve the phase in the pupil from a bead's z scan.
 
-    Both directions of the focus are tried, and it is told when the other one fits better.
+    In a folder that `calibrate scan` made, beads are found, and the best one is taken. Both
+    directions of the focus are tried, and it is told when the other one fits better.
 
     Example: `dsacq calibrate beads scan.tif --optics rig.toml --focus-um -2:2 -o psf.tif`
     """
     import numpy as np
 
-    from calibration.beads import doubts, require_usable, retrieve_checked
-    from calibration.report import report
-    from calibration.retrieve import BeadScan, RetrieveSettings
-    from dsacq.files.masks import write_mask
+    from calibration.finding import best_bead
+    from calibration.result import Calibrated, calibrate, write_result
+    from calibration.retrieve import BeadScan
+    from calibration.z_scan import is_scan, on_coverslip, read_scan
     from dsacq.files.movies import open_movie
     from dsacq.physics.optics_file import read_optics
 
-    known = read_optics(optics)
-    with open_movie(stack) as movie:
-        planes = np.stack([plane for _, plane in movie.frames()]).astype(np.float64)
-    scan = BeadScan(
-        planes=planes,
-        focus_um=_focus(focus_um, positions, len(planes)),
-        counts_per_photon=counts_per_photon,
-        radius_um=radius_um,
-    )
-    require_usable(scan)
-    # As fine as 100 samples across the pupil; the mask's own pitch where that is coarser.
-    pitch_um = max(known.optics.pupil_diameter_um / 100, known.optics.mask_pixel_um)
-    settings = RetrieveSettings(passes=passes, pupil_pixel_um=pitch_um)
-    search = retrieve_checked(scan, known.optics, known.psf, settings)
-    progress = next(search)
-    with training_bar(progress.of, 0) as show:
-        while True:
-            try:
-                progress = next(search)
-            except StopIteration as end:
-                found, other_way = end.value
-                break
-            show(progress.passes, f"chi-square {progress.chi_square:.2f}")
-    write_mask(found.mask, output)
-    correlation = float(np.median(found.correlation))
-    told = (
-        f"Median correlation {correlation:.4f}, lowest {found.correlation.min():.4f}; chi-square "
-        f"{found.chi_square:.2f}; blur {found.blur_px:.2f} px; the focus the other way: "
-        f"{other_way:.2f} times this chi-square."
-    )
-    if picture is not None:
-        report(found, scan, picture, f"{stack.name}: {told}")
-    doubted = doubts(found, other_way)
-    for doubt in doubted:
+    if is_scan(stack):
+        whole = on_coverslip(read_scan(stack), zero_um)
+        known_optics, psf = whole.optics, whole.psf
+        one = best_bead(whole, side_px, radius_um)
+    else:
+        if optics is None:
+            raise SettingsError("Give the microscope's optics: --optics FILE.")
+        known = read_optics(optics)
+        known_optics, psf = known.optics, known.psf
+        with open_movie(stack) as movie:
+            planes = np.stack([plane for _, plane in movie.frames()]).astype(np.float64)
+        one = BeadScan(
+            planes=planes,
+            focus_um=_focus(focus_um, positions, len(planes)),
+            counts_per_photon=counts_per_photon,
+            radius_um=radius_um,
+        )
+    with training_bar(2 * passes, 0) as show:
+        for item in calibrate(one, known_optics, psf, stack.name, passes):
+            if isinstance(item, Calibrated):
+                result = item
+            else:
+                show(item.passes, f"chi-square {item.chi_square:.2f}")
+    write_result(result, output, picture)
+    for doubt in result.doubts:
         say(f"Warning: {doubt}")
     if as_json:
-        print_json(
-            {
-                "file": output,
-                "median_correlation": correlation,
-                "lowest_correlation": float(found.correlation.min()),
-                "median_residual": float(np.median(found.residual)),
-                "chi_square": found.chi_square,
-                "blur_px": found.blur_px,
-                "other_direction_chi_square_ratio": other_way,
-                "doubts": doubted,
-            }
-        )
+        print_json({"file": output} | result.quality())
         return
-    say(told)
-    say(f"Phase written to {output}; set blur_px = {found.blur_px:.2f} in [psf].")
+    say(result.summary)
+    say(f"Phase written to {output}; set blur_px = {result.found.blur_px:.2f} in [psf].")
 
 
 def _focus(text: str | None, positions: Path | None, count: int) -> "NDArray[np.float64]":
@@ -111,14 +144,7 @@ def _focus(text: str | None, positions: Path | None, count: int) -> "NDArray[np.
     if (text is None) == (positions is None):
         raise SettingsError("Give the focus of the planes, by --focus-um or by --positions.")
     if text is not None:
-        try:
-            first, last = (float(part) for part in text.split(":"))
-        except ValueError:
-            raise SettingsError(
-                f"--focus-um {text}: expected two numbers, as in -2:2, in um."
-            ) from None
-        if first == last:
-            raise SettingsError(f"--focus-um {text}: the two ends are the same.")
+        first, last = _ends(text)
         return np.linspace(first, last, count)
     assert positions is not None
     try:
@@ -130,3 +156,15 @@ def _focus(text: str | None, positions: Path | None, count: int) -> "NDArray[np.
             f"{positions}: has {listed.size} positions, the stack {count} planes; they must agree."
         )
     return np.asarray(listed)
+
+
+def _ends(text: str) -> tuple[float, float]:
+    try:
+        first, last = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise SettingsError(
+            f"--focus-um {text}: expected two numbers, as in -2:2, in um."
+        ) from None
+    if first == last:
+        raise SettingsError(f"--focus-um {text}: the two ends are the same.")
+    return first, last

@@ -38,6 +38,8 @@ from ui.training_plan import (
 from ui.training_process import TrainingProcess
 
 if TYPE_CHECKING:
+    from dsacq.physics.masks import PhaseMask
+    from dsacq.physics.pupil import PsfModel
     from hardware.rig import Rig
 
 _SHOWN = ("loss", "jaccard")
@@ -48,7 +50,7 @@ class TrainPanel(QWidget):
     """trained: the Path of a model that was written."""
 
     trained = pyqtSignal(object)
-    _rig_read = pyqtSignal(object)
+    _rig_read, _psf_read = pyqtSignal(object), pyqtSignal(object)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -151,6 +153,7 @@ class TrainPanel(QWidget):
         self.start_button.clicked.connect(self.start)
         self.stop_button.clicked.connect(self.end)
         self._rig_read.connect(self._on_rig)
+        self._psf_read.connect(self._set_plan)
         self._reading.answered.connect(self._on_file)
         self._reading.failed.connect(self._fail)
         process.told.connect(self._on_told)
@@ -188,6 +191,12 @@ class TrainPanel(QWidget):
         self._tell("")
         self._show_state()
         job.start()
+
+    def take_psf(self, mask: "PhaseMask", psf: "PsfModel", blur_px: float) -> None:
+        """Settings for the rig, with a measured phase in place of the mask on the SLM."""
+        self._own = False
+        measured = replace(psf, blur_px=round(blur_px, 3))
+        self._session.ask(lambda rig: self._psf_read.emit(_of_rig(rig, mask, measured)))
 
     def take_file(self, path: Path) -> None:
         """Settings from a file."""
@@ -434,11 +443,14 @@ def _button(text: str, name: str, tip: str) -> QPushButton:
     return button
 
 
-def _of_rig(rig: "Rig") -> Plan | None:
-    """None without a mask on the SLM."""
-    if rig.mask is None:
+def _of_rig(
+    rig: "Rig", mask: "PhaseMask | None" = None, psf: "PsfModel | None" = None
+) -> Plan | None:
+    """mask, psf: those on the SLM and in the rig file, unless others are given; None without."""
+    mask = mask or rig.mask
+    if mask is None:
         return None
-    return plan_of_rig(rig.settings, rig.noise(), rig.mask)
+    return plan_of_rig(replace(rig.settings, psf=psf or rig.settings.psf), rig.noise(), mask)
 
 
 def _begun(model: Path) -> bool:

@@ -1,0 +1,212 @@
+"""Images at many positions of the focus, on the rig, and the file that keeps them."""
+
+import json
+import time
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from dsacq.config import validated
+from dsacq.errors import FileError, SettingsError
+from dsacq.files.atomic import replacing, write_atomically
+from dsacq.files.masks import write_mask
+from dsacq.files.reading import reading
+from dsacq.physics.camera import response
+from dsacq.physics.optics import Optics
+from dsacq.physics.pupil import PsfModel
+from dsacq.version import software
+from hardware.pictures import pictures
+from hardware.protocols import DeviceError
+from hardware.rig import Rig
+
+PLANES, FACTS, MASK = "scan.tif", "scan.json", "mask.tif"
+
+_APPROACH_UM = 1.0  # from below: the first position is reached as all others are
+_SETTLE_S = 0.05  # of the stage, before a plane
+_MISSED = 0.5  # of a step, that a plane may lie beside its place
+_MOST_PLANES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZScanSettings:
+    """From the first to the last position of the focus, both included, upwards; `frames` are
+    added up in each plane."""
+
+    first_um: float
+    last_um: float
+    step_um: float = 0.1
+    frames: int = 5
+
+    def __post_init__(self) -> None:
+        if self.step_um <= 0 or self.frames < 1:
+            raise SettingsError("A z scan needs a step above 0 and at least one frame per plane.")
+        if self.last_um - self.first_um < 2 * self.step_um:
+            raise SettingsError(
+                f"A z scan from {self.first_um:g} to {self.last_um:g} um in steps of "
+                f"{self.step_um:g} um has fewer than 3 planes."
+            )
+        if len(self.positions_um) > _MOST_PLANES:
+            raise SettingsError(
+                f"A z scan of {len(self.positions_um)} planes is more than {_MOST_PLANES}; take "
+                "larger steps."
+            )
+
+    @property
+    def positions_um(self) -> NDArray[np.float64]:
+        """(K,)."""
+        count = int((self.last_um - self.first_um) / self.step_um + 1e-6) + 1
+        return np.asarray(self.first_um + self.step_um * np.arange(count), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The sum of the frames at one position. number: from 0, of `of`. focus_um: as the stage
+    measured it. counts (rows, columns): the camera's offset is left in."""
+
+    number: int
+    of: int
+    focus_um: float
+    counts: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ZScan:
+    """planes (K, rows, columns) counts; focus_um (K,). counts_per_photon: twice the gain of an
+    EMCCD. saturated: least sum that holds a saturated pixel."""
+
+    planes: NDArray[np.float32]
+    focus_um: NDArray[np.float64]
+    counts_per_photon: float
+    saturated: float
+    optics: Optics
+    psf: PsfModel
+    mask_name: str
+
+
+def z_scan(
+    rig: Rig,
+    settings: ZScanSettings,
+    lasers_mw: Mapping[str, float] | None = None,
+    stop: Event | None = None,
+) -> Generator[Plane]:
+    """Move the focus upwards through the positions, and yield what the camera sees at each.
+
+    However it ends, the light is off and the focus where it was. Raises SettingsError, before
+    anything moves, for positions outside the limits; DeviceError when the stage does not follow.
+    """
+    focus = rig.focus
+    if focus is None:
+        raise SettingsError("A z scan needs a focus: give the rig file a table [focus].")
+    low, high = focus.limits_um
+    positions = settings.positions_um
+    if positions[0] < low or positions[-1] > high:
+        raise SettingsError(
+            f"The z scan from {positions[0]:g} to {positions[-1]:g} um leaves the limits of "
+            f"{focus.name}, {low:g} to {high:g} um."
+        )
+    before_um, stop = focus.position_um(), stop or Event()
+    try:
+        rig.light(rig.settings.use.lasers_mw if lasers_mw is None else lasers_mw)
+        focus.move_to(max(low, float(positions[0]) - _APPROACH_UM))
+        for number, wanted_um in enumerate(positions):
+            if stop.is_set():
+                return
+            focus.move_to(float(wanted_um))
+            time.sleep(_SETTLE_S)
+            with closing(pictures(rig.camera, settings.frames)) as frames:
+                counts = sum(frames)
+            reached_um = focus.position_um()
+            if abs(reached_um - wanted_um) > _MISSED * settings.step_um:
+                raise DeviceError(
+                    focus.name,
+                    f"stands at {reached_um:.3f} um where the z scan asked for {wanted_um:.3f} um; "
+                    "it does not follow steps this small, or something holds it.",
+                )
+            yield Plane(number, len(positions), reached_um, np.asarray(counts, np.float32))
+    finally:
+        rig.dark()
+        focus.move_to(before_um)
+
+
+def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: Path) -> ZScan:
+    """Keep the planes in a new folder, with all that is needed to use them. Raises FileError."""
+    noise = rig.noise()
+    made = None if noise is None else response(noise)
+    gain, offset = 1.0, 0.0
+    if made is not None:
+        gain = float(np.mean(made.adu_per_electron)) * made.quantum_efficiency
+        gain *= 2 if made.excess else 1
+        offset = float(np.mean(made.offset_adu))
+    scan = ZScan(
+        planes=np.stack([plane.counts for plane in planes]) - settings.frames * np.float32(offset),
+        focus_um=np.array([plane.focus_um for plane in planes]),
+        counts_per_photon=gain,
+        saturated=settings.frames * (rig.camera.saturation_level - offset),
+        optics=rig.optics,
+        psf=rig.settings.psf,
+        mask_name="none" if rig.mask is None else rig.mask.name,
+    )
+    facts = {
+        "kind": "dsacq z scan",
+        "focus_um": scan.focus_um.tolist(),
+        "counts_per_photon": gain,
+        "offset_subtracted_adu": settings.frames * offset,
+        "saturated": scan.saturated,
+        "mask_name": scan.mask_name,
+        "optics": asdict(scan.optics),
+        "psf": asdict(scan.psf),
+        "settings": asdict(settings),
+        "exposure_s": rig.camera.exposure_s,
+        "noise_known": made is not None,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_by": software(),
+    }
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be made ({error.strerror or error}).") from None
+    with replacing(folder / PLANES) as unfinished:
+        tifffile.imwrite(unfinished, scan.planes, metadata={"axes": "ZYX"})
+    if rig.mask is not None:
+        write_mask(rig.mask, folder / MASK)
+    write_atomically(folder / FACTS, json.dumps(facts, indent=1).encode())
+    return scan
+
+
+def read_scan(folder: Path) -> ZScan:
+    """What `write_scan` kept. Raises FileError or SettingsError."""
+    path = folder / FACTS
+    with reading(path, "a z scan"):
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        planes = tifffile.imread(folder / PLANES)
+        focus_um = np.array(facts["focus_um"], np.float64)
+        scan = ZScan(
+            planes=planes.astype(np.float32),
+            focus_um=focus_um,
+            counts_per_photon=float(facts["counts_per_photon"]),
+            saturated=float(facts["saturated"]),
+            optics=validated(Optics, facts["optics"], str(path)),
+            psf=validated(PsfModel, facts["psf"], str(path)),
+            mask_name=str(facts["mask_name"]),
+        )
+    if planes.ndim != 3 or len(planes) != len(focus_um):
+        raise FileError(f"{folder}: {PLANES} and {FACTS} do not belong together.")
+    return scan
+
+
+def is_scan(path: Path) -> bool:
+    """Whether a folder holds a z scan."""
+    return (path / FACTS).is_file()
+
+
+def on_coverslip(scan: ZScan, zero_um: float) -> ZScan:
+    """The focus counted from where it is on the coverslip."""
+    return replace(scan, focus_um=scan.focus_um - zero_um)

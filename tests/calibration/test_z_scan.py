@@ -1,0 +1,186 @@
+"""A z scan on the simulated bench, its files, and the beads in it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calibration.finding import bead_scan, best_bead, find_beads
+from calibration.z_scan import ZScan, ZScanSettings, on_coverslip, read_scan, write_scan, z_scan
+from dsacq.config import validated
+from dsacq.errors import FileError, SettingsError
+from dsacq.physics.masks import astigmatism
+from dsacq.physics.optics import STANDARD_OPTICS
+from dsacq.physics.pupil import PsfModel
+from hardware.protocols import DeviceError
+from hardware.rig import open_rig
+from hardware.rig_file import RigSettings
+
+SETTINGS = ZScanSettings(first_um=-1.0, last_um=1.0, step_um=0.5, frames=2)
+RIG: dict[str, Any] = {
+    "optics": STANDARD_OPTICS,
+    "camera": {"kind": "simulated", "exposure_s": 0.005},
+    "focus": {"kind": "simulated", "limits_um": [-3.0, 6.0]},
+    "slm": {"kind": "simulated"},
+    "lasers": {"561": {"kind": "simulated"}},
+    "bench": {
+        "specimen": {
+            "kind": "beads",
+            "spacing_um": 9.0,
+            "photons": {"kind": "fixed", "photons": 4e5},
+        },
+        "shape_px": (160, 160),
+        "slm_shape": (600, 640),
+        "psf": {"kind": "scalar"},
+        "reference_mw": 10.0,
+    },
+    "use": {"lasers_mw": {"561": 50.0}},
+}
+
+
+def opened(**changed: Any) -> Any:
+    return open_rig(validated(RigSettings, RIG | changed, "test rig"))
+
+
+def test_it_goes_upwards_and_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened() as rig:
+        moves: list[float] = []
+        move = rig.focus.move_to
+        monkeypatch.setattr(rig.focus, "move_to", lambda um: (moves.append(um), move(um)))
+        before = rig.focus.position_um()
+        planes = list(z_scan(rig, SETTINGS))
+        assert moves == [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, before]
+        assert [plane.focus_um for plane in planes] == [-1.0, -0.5, 0.0, 0.5, 1.0]
+        assert [plane.number for plane in planes] == list(range(5))
+        assert planes[0].counts.shape == (160, 160)
+        offset = rig.noise().offset_adu
+        assert 2 * offset < np.median(planes[0].counts) < 4 * offset
+        assert not any(laser.emitting for laser in rig.lasers.values())
+
+
+def test_what_cannot_be_is_refused_before_anything_moves() -> None:
+    with opened() as rig:
+        with pytest.raises(SettingsError, match="leaves the limits of focus, -3 to 6 um"):
+            list(z_scan(rig, replace(SETTINGS, first_um=-4.0)))
+        assert rig.focus.position_um() == STANDARD_OPTICS.focus_um
+    with opened(focus=None) as rig, pytest.raises(SettingsError, match="focus"):
+        list(z_scan(rig, SETTINGS))
+    with pytest.raises(SettingsError, match="fewer than 3 planes"):
+        ZScanSettings(first_um=1.0, last_um=0.0)
+    with pytest.raises(SettingsError, match="take larger steps"):
+        ZScanSettings(first_um=0.0, last_um=10.0, step_um=0.001)
+
+
+def test_a_stage_that_stalls_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened() as rig:
+        monkeypatch.setattr(rig.focus, "position_um", lambda: -1.0)
+        with pytest.raises(DeviceError, match=r"stands at -1.000 um where .* asked for -0.500 um"):
+            list(z_scan(rig, SETTINGS))
+        assert not any(laser.emitting for laser in rig.lasers.values())
+
+
+def test_closed_in_the_middle_it_is_dark() -> None:
+    with opened() as rig:
+        scan = z_scan(rig, SETTINGS)
+        next(scan)
+        scan.close()
+        assert not any(laser.emitting for laser in rig.lasers.values())
+        assert rig.focus.position_um() == STANDARD_OPTICS.focus_um
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ZScan]:
+    folder = tmp_path_factory.mktemp("scan") / "beads-1"
+    with opened() as rig:
+        rig.show(astigmatism(rig.optics))
+        planes = list(z_scan(rig, SETTINGS))
+        return folder, write_scan(rig, planes, SETTINGS, folder)
+
+
+def test_its_files_give_it_back(scanned: tuple[Path, ZScan]) -> None:
+    folder, scan = scanned
+    again = read_scan(folder)
+    np.testing.assert_array_equal(again.planes, scan.planes)
+    np.testing.assert_array_equal(again.focus_um, [-1.0, -0.5, 0.0, 0.5, 1.0])
+    assert again.optics == STANDARD_OPTICS
+    assert again.psf == PsfModel()
+    assert again.mask_name == "astigmatism"
+    assert again.counts_per_photon == pytest.approx(0.82 * 2.17)
+    assert (folder / "mask.tif").exists()
+    assert on_coverslip(again, 0.5).focus_um[0] == -1.5
+    with opened() as rig:
+        planes = list(z_scan(rig, SETTINGS))
+        with pytest.raises(FileError, match="beads-1"):
+            write_scan(rig, planes, SETTINGS, folder)
+
+
+def test_files_that_do_not_fit_are_refused(scanned: tuple[Path, ZScan], tmp_path: Path) -> None:
+    folder, _ = scanned
+    for name in ("scan.tif", "scan.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    facts = json.loads((tmp_path / "scan.json").read_text())
+    facts["focus_um"] = facts["focus_um"][:-1]
+    (tmp_path / "scan.json").write_text(json.dumps(facts))
+    with pytest.raises(FileError, match="do not belong together"):
+        read_scan(tmp_path)
+    (tmp_path / "scan.json").write_text("{}")
+    with pytest.raises(FileError, match="z scan"):
+        read_scan(tmp_path)
+
+
+def test_beads_are_found_where_they_lie(scanned: tuple[Path, ZScan]) -> None:
+    _, scan = scanned
+    beads = find_beads(scan, 31)
+    usable = [bead for bead in beads if not bead.problem]
+    assert len(usable) >= 2
+    assert {bead.problem for bead in beads} <= {"", "too near to the edge"} | {
+        bead.problem for bead in beads if "another one" in bead.problem
+    }
+    for bead in usable:
+        # twice 4e5 photons in each frame at 50 mW of 10 mW in 5 ms of 100 ms, and its window
+        assert bead.photons == pytest.approx(2 * 4e5 * 5 * 0.05, rel=0.35)
+    cut = bead_scan(scan, usable[0], 31, 0.05)
+    assert cut.planes.shape == (5, 31, 31)
+    assert best_bead(scan, 31, 0.05).planes.shape == (5, 31, 31)
+
+
+def spots(places: list[tuple[int, int, float]], top: float = 60_000.0) -> ZScan:
+    """Beads at (row, column) of this many counts, on noise."""
+    rows, columns = np.mgrid[:120, :120]
+    image = np.zeros((120, 120))
+    for row, column, counts in places:
+        image += (
+            counts / (2 * np.pi * 9) * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 18)
+        )
+    planes = np.random.default_rng(0).normal(100 + image, 3, (5, 120, 120)).astype(np.float32)
+    return ZScan(
+        planes=planes,
+        focus_um=np.linspace(-1, 1, 5),
+        counts_per_photon=1.0,
+        saturated=top,
+        optics=STANDARD_OPTICS,
+        psf=PsfModel(),
+        mask_name="none",
+    )
+
+
+def test_beads_that_cannot_be_used_are_named() -> None:
+    beads = find_beads(
+        spots([(60, 60, 2e4), (30, 30, 3e4), (30, 52, 2e4), (90, 90, 1.2e3), (8, 100, 3e4)]), 31
+    )
+    told = {(round(bead.row, -1), round(bead.column, -1)): bead.problem for bead in beads}
+    assert told[60, 60] == ""
+    assert told[30, 30] == told[30, 50] == "another one 22 px away"
+    assert told[90, 90] == "too dim"
+    assert told[10, 100] == "too near to the edge"
+    assert [bool(bead.problem) for bead in beads] == [False, True, True, True, True]
+
+
+def test_no_bead_to_use_is_said() -> None:
+    with pytest.raises(SettingsError, match="No bead stands out"):
+        best_bead(spots([]), 31, 0.05)
+    with pytest.raises(SettingsError, match="saturated: take less light"):
+        best_bead(spots([(60, 60, 2e4)], top=300.0), 31, 0.05)

@@ -1,0 +1,180 @@
+"""The Calibrate tab on a small simulated bench: scan, beads, PSF, files."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PyQt6.QtCore import QSettings
+from pytestqt.qtbot import QtBot
+from small_session import PATIENCE_MS, RIG, end, finish_commands, look, small_session
+
+from calibration.retrieve import RetrieveSettings
+from dsacq.files.masks import read_mask
+from dsacq.physics.masks import astigmatism
+from dsacq.physics.optics import STANDARD_OPTICS
+from ui.panels.calibrate import CalibratePanel
+from ui.panels.train import TrainPanel
+from ui.session import Activity, Session
+
+BENCH: dict[str, Any] = {
+    "camera": {"kind": "simulated", "exposure_s": 0.002},
+    "bench": RIG["bench"]
+    | {
+        "specimen": {
+            "kind": "beads",
+            "spacing_um": 9.0,
+            "photons": {"kind": "fixed", "photons": 5e6},
+        },
+        "shape_px": (160, 160),
+    },
+}
+
+
+@pytest.fixture
+def session(qtbot: QtBot) -> Iterator[Session]:
+    with small_session(qtbot, **BENCH) as opened:
+        assert opened.rig is not None
+        opened.show(astigmatism(opened.rig.optics))
+        finish_commands(qtbot, opened)
+        yield opened
+
+
+@pytest.fixture
+def panel(qtbot: QtBot, session: Session, tmp_path: Path) -> Iterator[CalibratePanel]:
+    made = CalibratePanel(session)
+    qtbot.addWidget(made)
+    assert session.rig is not None
+    made._on_opened(session.rig)
+    made.resize(400, 900)
+    made.show()
+    made.folder.setText(str(tmp_path / "beads-1"))
+    made.side.setValue(31)
+    made.first.setValue(-1.0)
+    made.last.setValue(1.0)
+    made.step.setValue(0.4)
+    made.frames.setValue(2)
+    yield made
+    made.stop()
+
+
+def scan(qtbot: QtBot, panel: CalibratePanel) -> None:
+    panel.scan()
+    qtbot.waitUntil(lambda: panel.beads.rowCount() > 0, timeout=PATIENCE_MS)
+    qtbot.waitUntil(panel.scan_button.isEnabled, timeout=PATIENCE_MS)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that is short, as what it finds is tested elsewhere."""
+    coarse = RetrieveSettings(passes=6, pupil_pixel_um=120.0)
+    monkeypatch.setattr("calibration.result.retrieve_settings", lambda optics, passes: coarse)
+
+
+def test_a_scan_shows_planes_and_beads(qtbot: QtBot, panel: CalibratePanel, tmp_path: Path) -> None:
+    shown = []
+    panel.plane_shown.connect(lambda pixels: shown.append(pixels.shape))
+    scan(qtbot, panel)
+    assert shown == [(160, 160)] * 7  # six planes, and the middle one at the end
+    assert (tmp_path / "beads-1" / "scan.tif").exists()
+    assert panel.folder.text().endswith("beads-002") or panel.folder.text().endswith("beads-2")
+    assert panel.retrieve_button.isEnabled()
+    assert "6 planes" in panel.told.text()
+    rig = panel._session.rig
+    assert rig is not None
+    assert not any(laser.emitting for laser in rig.lasers.values())
+    assert rig.focus is not None
+    assert rig.focus.position_um() == STANDARD_OPTICS.focus_um
+
+
+def test_a_scan_beside_a_live_view(qtbot: QtBot, panel: CalibratePanel) -> None:
+    look(qtbot, panel._session)
+    scan(qtbot, panel)
+    assert panel._session.activity is Activity.idle
+
+
+def test_a_scan_can_be_cancelled(qtbot: QtBot, panel: CalibratePanel, tmp_path: Path) -> None:
+    panel.step.setValue(0.01)
+    panel.scan()
+    qtbot.waitUntil(lambda: panel.bar.value() > 1, timeout=PATIENCE_MS)
+    panel.cancel()
+    end(qtbot, panel._session)
+    assert not (tmp_path / "beads-1").exists()
+    assert "not kept" in panel.told.text()
+    assert not panel.cancel_button.isEnabled()
+
+
+def test_what_cannot_be_scanned_is_said(panel: CalibratePanel, tmp_path: Path) -> None:
+    panel.first.setValue(2.0)
+    panel.scan()
+    assert "fewer than 3 planes" in panel.told.text()
+    panel.first.setValue(-1.0)
+    panel.folder.setText(str(tmp_path))
+    panel.scan()
+    assert "exists already" in panel.told.text()
+    assert panel._session.activity is Activity.idle
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_psf_of_a_bead_is_written(qtbot: QtBot, panel: CalibratePanel, tmp_path: Path) -> None:
+    scan(qtbot, panel)
+    panel.retrieve()
+    assert not panel.retrieve_button.isEnabled()
+    qtbot.waitUntil(panel.save_button.isEnabled, timeout=PATIENCE_MS)
+    assert "Median correlation" in panel.told.text()
+    panel.save_result(tmp_path / "psf.tif")
+    mask = read_mask(tmp_path / "psf.tif", optics=STANDARD_OPTICS)
+    assert mask.phase_rad.any()
+    told = json.loads((tmp_path / "psf.json").read_text())
+    assert told["optics"]["na"] == STANDARD_OPTICS.na
+    assert 0 < told["quality"]["median_correlation"] <= 1
+    assert (tmp_path / "psf.png").stat().st_size > 10_000
+    with qtbot.waitSignal(panel.wanted_for_training) as wanted:
+        panel.train_button.click()
+    result = wanted.args[0]
+    train = TrainPanel(panel._session)
+    qtbot.addWidget(train)
+    train.take_psf(result.found.mask, result.psf, result.found.blur_px)
+    qtbot.waitUntil(lambda: train._plan is not None, timeout=PATIENCE_MS)
+    assert train._plan is not None
+    assert train._plan.mask is result.found.mask
+    assert train._plan.settings.psf.blur_px == pytest.approx(result.found.blur_px, abs=1e-3)
+    assert asdict(train._plan.settings.optics) == told["optics"] | {
+        "z_range_um": STANDARD_OPTICS.z_range_um
+    }
+    train.stop()
+
+
+def test_a_search_can_be_cancelled(qtbot: QtBot, panel: CalibratePanel) -> None:
+    scan(qtbot, panel)
+    panel.retrieve()
+    panel.cancel()
+    qtbot.waitUntil(panel.retrieve_button.isEnabled, timeout=PATIENCE_MS)
+    assert not panel.save_button.isEnabled()
+
+
+def test_a_scan_is_opened_again(qtbot: QtBot, panel: CalibratePanel, tmp_path: Path) -> None:
+    scan(qtbot, panel)
+    found = panel.beads.rowCount()
+    again = CalibratePanel(Session())
+    qtbot.addWidget(again)
+    again.side.setValue(31)
+    again.open(tmp_path / "beads-1")
+    qtbot.waitUntil(lambda: again.beads.rowCount() == found, timeout=PATIENCE_MS)
+    again.open(tmp_path)
+    qtbot.waitUntil(lambda: "is no z scan" in again.told.text(), timeout=PATIENCE_MS)
+    again.stop()
+
+
+def test_numbers_are_remembered(qtbot: QtBot, panel: CalibratePanel, tmp_path: Path) -> None:
+    kept = QSettings(str(tmp_path / "kept.ini"), QSettings.Format.IniFormat)
+    panel.radius.setValue(90)
+    panel.save(kept)
+    again = CalibratePanel(Session())
+    qtbot.addWidget(again)
+    again.restore(kept)
+    assert (again.radius.value(), again.side.value(), again.frames.value()) == (90, 31, 2)
+    assert again.step.value() == pytest.approx(0.4)
+    again.stop()
