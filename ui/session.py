@@ -89,6 +89,7 @@ class Session(QObject):
         self._job: Job | None = None
         self._stopping = Event()  # ends the acquisition that runs
         self._next: Callable[[], None] | None = None
+        self._closed = False
         self._last: Update | None = None
         self._commands = ThreadPoolExecutor(1, thread_name_prefix="commands")
 
@@ -99,7 +100,12 @@ class Session(QObject):
         def opening() -> Generator["Rig"]:
             from hardware.rig import Rig
 
-            yield Rig(settings, open_screen)
+            rig = Rig(settings, open_screen)
+            try:
+                yield rig
+            except GeneratorExit:  # the window was closed meanwhile
+                rig.close()
+                raise
 
         job = Job(opening, "opening the rig", self)
         job.yielded.connect(self._on_opened)
@@ -221,7 +227,8 @@ class Session(QObject):
         self._begin(Activity.calibrating, job, None)
 
     def close(self) -> None:
-        """Stop everything and release the devices; waits for it."""
+        """Stop everything and release the devices; waits for it. Nothing can be opened again."""
+        self._closed = True
         self.end()
         if self._job is not None:
             self._job.stop(_CLOSING_S)
@@ -285,6 +292,9 @@ class Session(QObject):
         job.start()
 
     def _on_opened(self, rig: "Rig") -> None:
+        if self._closed:
+            rig.close()
+            return
         self.rig, self._job = rig, None
         self.lasers_mw = dict(rig.settings.use.lasers_mw)
         self._become(Activity.idle)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from dsacq.live import Update
     from hardware.rig import Rig
 
-_VERSION = 3  # of the arrangement that is remembered
+_VERSION = 4  # of the arrangement that is remembered
 
 
 class MainWindow(QMainWindow):
@@ -95,6 +95,7 @@ class MainWindow(QMainWindow):
             self.train,
             self.reanalyse,
             self.unfinished,
+            self.log,
         )
         self._tasks = QTabWidget()
         self.space = SpaceView()
@@ -173,6 +174,10 @@ class MainWindow(QMainWindow):
         dock = QDockWidget(title, self)
         dock.setObjectName(title)
         dock.setWidget(content)
+        dock.setFeatures(  # not closable: what is gone is looked for in vain
+            QDockWidget.DockWidgetFeature.DockWidgetMovable
+            | QDockWidget.DockWidgetFeature.DockWidgetFloatable
+        )
         self.addDockWidget(area, dock)
         along = Qt.Orientation.Vertical
         if area is not Qt.DockWidgetArea.BottomDockWidgetArea:

@@ -1,6 +1,7 @@
 """The log's lines."""
 
 import logging
+from collections.abc import Iterator
 from threading import Thread
 
 import pytest
@@ -19,10 +20,11 @@ def session() -> Session:
 
 
 @pytest.fixture
-def panel(qtbot: QtBot, session: Session) -> LogPanel:
+def panel(qtbot: QtBot, session: Session) -> Iterator[LogPanel]:
     made = LogPanel(session)
     qtbot.addWidget(made)
-    return made
+    yield made
+    made.stop()
 
 
 def test_lines_of_the_session(qtbot: QtBot, session: Session, panel: LogPanel) -> None:
@@ -56,12 +58,11 @@ def test_warnings_of_other_threads(qtbot: QtBot, panel: LogPanel) -> None:
     assert "not this" not in panel.text.toPlainText()
 
 
-def test_listens_no_longer_once_it_is_gone(qtbot: QtBot, session: Session) -> None:
+def test_listens_no_longer_once_it_is_stopped(qtbot: QtBot, session: Session) -> None:
     before = set(logging.getLogger("dsacq").handlers)
     panel = LogPanel(session)
     (own,) = set(logging.getLogger("dsacq").handlers) - before
-    with qtbot.waitSignal(panel.destroyed):
-        panel.deleteLater()
+    panel.stop()
     assert own not in logging.getLogger("dsacq").handlers
 
 

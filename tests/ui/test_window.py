@@ -12,6 +12,7 @@ from rig_samples import write_rig
 
 from dsacq.files.movies import open_movie
 from dsacq.files.recording import read_facts
+from hardware.rig import Rig
 from ui.app import make_window, open_session
 from ui.session import Activity, Session
 from ui.theme import apply_theme
@@ -154,3 +155,25 @@ def test_what_fails_is_told(qtbot: QtBot, window: MainWindow, session: Session) 
     banner = window._banner
     qtbot.waitUntil(lambda: banner.isVisible(), timeout=PATIENCE_MS)
     assert "limits" in banner.text()
+
+
+def test_closed_while_the_rig_opens(qtbot: QtBot, tmp_path: Path, settings: QSettings) -> None:
+    """What was opened is closed again: a window that is gone leaves no laser on."""
+    rig = write_rig(tmp_path)
+    window, session = make_window(rig, settings)
+    qtbot.addWidget(window)
+    closed: list[str] = []
+    close = Rig.close
+
+    def noted(self: Rig) -> None:
+        closed.append("closed")
+        close(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rig, "close", noted)
+        open_session(session, rig)
+        window.close()
+        QApplication.processEvents()
+    assert closed == ["closed"]
+    assert session.rig is None
+    assert session.activity is Activity.closed

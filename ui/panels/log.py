@@ -3,7 +3,6 @@
 import html
 import logging
 import time
-from functools import partial
 
 from PyQt6.QtCore import QObject, QUrl, pyqtSignal
 from PyQt6.QtGui import QDesktopServices
@@ -52,17 +51,21 @@ class LogPanel(QWidget):
         row.addLayout(column)
         session.said.connect(self.add)
         session.failed.connect(lambda sentence: self.add(sentence, RED))
-        handler = _Handler()
-        handler.lines.came.connect(self.add)
+        self._handler = _Handler()
+        self._handler.lines.came.connect(self.add)
         for name in _LOGGERS:
-            logging.getLogger(name).addHandler(handler)
-        self.destroyed.connect(partial(_remove, handler))
+            logging.getLogger(name).addHandler(self._handler)
 
     def add(self, sentence: str, colour: str = "") -> None:
         """A line, with the time."""
         line = f"{time.strftime('%H:%M:%S')}  {html.escape(sentence)}".replace("\n", " ")
         style = f' style="color: {colour}"' if colour else ""
         self.text.appendHtml(f"<span{style}>{line}</span>")
+
+    def stop(self) -> None:
+        """Warnings come no more."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self._handler)
 
     def _copy(self) -> None:
         clipboard = QApplication.clipboard()
@@ -89,8 +92,3 @@ class _Handler(logging.Handler):
 
 def _open_folder() -> None:
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(log_folder())))
-
-
-def _remove(handler: logging.Handler, *_: object) -> None:
-    for name in _LOGGERS:
-        logging.getLogger(name).removeHandler(handler)
