@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PyQt6.QtCore import QPoint, QPointF, Qt
 from PyQt6.QtGui import QWheelEvent
-from PyQt6.QtWidgets import QApplication, QComboBox, QDoubleSpinBox, QWidget
+from PyQt6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 from small_session import PATIENCE_MS, end, look, small_session
 
@@ -159,46 +159,6 @@ def test_readings_do_not_follow_one_another(
     readings_of(session).taken.connect(taken.append)
     qtbot.wait(1500)
     assert len(taken) <= 3
-
-
-def test_properties_of_a_real_driver(qtbot: QtBot) -> None:
-    pytest.importorskip("mmpycorex")
-    pytest.importorskip("mm_test_adapters")
-    micromanager = {"config": EXAMPLES / "demo.cfg", "adapters": "demo"}
-    camera = {"kind": "micromanager", "exposure_s": 0.01}
-    with small_session(
-        qtbot, camera=camera, micromanager=micromanager, lasers={}, use={}, noise=None
-    ) as session:
-        panel = CameraPanel(session)
-        qtbot.addWidget(panel)
-        panel.show()
-        assert panel.properties.isVisible()
-        qtbot.mouseClick(panel.properties, Qt.MouseButton.LeftButton)
-        dialog = panel._dialog
-        assert dialog is not None
-        qtbot.waitUntil(lambda: dialog.table.rowCount() > 10, timeout=PATIENCE_MS)
-
-        choice = dialog.findChild(QComboBox, "property_BitDepth")
-        assert choice is not None
-        assert {choice.itemText(i) for i in range(choice.count())} >= {"12", "16"}
-        gain = dialog.findChild(QDoubleSpinBox, "property_Gain")
-        assert gain is not None
-        assert (gain.minimum(), gain.maximum()) == (-5, 8)
-        fixed = dialog.findChild(QWidget, "property_CameraName")
-        assert fixed is not None
-        assert not fixed.isEnabled()
-
-        typed(qtbot, gain, "3")
-        assert session.rig is not None
-        mm_camera: Any = session.rig.camera
-
-        def gain_now() -> Any:
-            return next(one.value for one in mm_camera.properties() if one.name == "Gain")
-
-        qtbot.waitUntil(lambda: gain_now() == 3, timeout=PATIENCE_MS)
-        dialog.search.setText("gain")
-        rows = range(dialog.table.rowCount())
-        assert sum(not dialog.table.isRowHidden(row) for row in rows) < 4
 
 
 def test_binnings_and_saturation_are_those_of_the_camera(qtbot: QtBot) -> None:

@@ -15,8 +15,8 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from ui.panels.camera_properties import PropertiesDialog
 from ui.panels.controls import number_box, set_quietly, without_wheel
+from ui.panels.properties import PropertiesDialog
 from ui.panels.readings import CameraState, RigState, readings_of
 from ui.session import Activity, Session
 
@@ -136,7 +136,9 @@ class CameraPanel(QWidget):
         self.snap_button.clicked.connect(self.snap)
         self.properties = QPushButton(self.tr("Properties..."))
         self.properties.setObjectName("camera_properties")
-        self.properties.setToolTip(self.tr("All settings that the camera's driver offers."))
+        self.properties.setToolTip(
+            self.tr("All devices and presets of Micro-Manager; gain and cooling are there.")
+        )
         self.properties.clicked.connect(self._show_properties)
         self.properties.hide()
         self._lay_out()
@@ -178,7 +180,9 @@ class CameraPanel(QWidget):
         self._dialog.raise_()
 
     def _on_opened(self, rig: "Rig") -> None:
-        self.properties.setVisible(hasattr(rig.camera, "properties"))
+        from hardware.micromanager_browser import browser_of
+
+        self.properties.setVisible(browser_of(rig) is not None)
 
     def _on_activity(self, activity: Activity) -> None:
         self._group.setEnabled(activity not in (Activity.closed, Activity.opening))
