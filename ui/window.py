@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PyQt6.QtCore import QSettings, Qt
-from PyQt6.QtGui import QAction, QCloseEvent, QKeySequence
+from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
 from PyQt6.QtWidgets import (
     QDockWidget,
     QFrame,
@@ -27,7 +27,7 @@ from ui.panels.lights import LightsPanel
 from ui.panels.live import LivePanel
 from ui.panels.log import LogPanel
 from ui.panels.mask import MaskPanel
-from ui.panels.reanalyse import ReanalysePanel
+from ui.panels.reanalyse import ReanalysePanel, accept_drag, dropped
 from ui.panels.record import RecordPanel
 from ui.panels.stages import StagesPanel
 from ui.panels.train import TrainPanel
@@ -54,6 +54,7 @@ class MainWindow(QMainWindow):
         self.setObjectName("dsacq")
         self.resize(1366, 740)
         self.setDockNestingEnabled(True)
+        self.setAcceptDrops(True)
 
         self.view = ImageView()
         self._frame = QFrame()
@@ -195,9 +196,10 @@ class MainWindow(QMainWindow):
         self.view.region_cleared.connect(lambda: self.camera.set_region(None))
         self.camera.saturation_changed.connect(self.view.set_saturation)
         self.camera.snapped.connect(lambda frame: self.view.set_frame(frame.pixels))
-        self.live.found_shown.connect(self.view.add_found)
-        self.live.found_shown.connect(self.space.add_found)
+        self.live.found_shown.connect(self._show_found)
         self.reanalyse.frame_shown.connect(self._show_stored)
+        self.reanalyse.opened.connect(self._on_movie)
+        self._tasks.currentChanged.connect(self._on_tab)
         self.calibrate.plane_shown.connect(self.view.set_frame)
         self.calibrate.wanted_for_training.connect(self._train_with)
         self.train.trained.connect(self.live.model.offer)
@@ -208,8 +210,35 @@ class MainWindow(QMainWindow):
         self.space.set_z_range(*rig.optics.z_range_um)
 
     def _on_update(self, update: "Update") -> None:
-        if update.newest is not None:
+        if update.newest is not None and not self._stored:
             self.view.set_frame(update.newest.pixels)
+
+    def _show_found(self, table: Any) -> None:
+        self.space.add_found(table)
+        if not self._stored:
+            self.view.add_found(table)
+
+    @property
+    def _stored(self) -> bool:
+        """Whether the image is for frames of a movie: they do not take turns with live ones."""
+        return self._tasks.currentWidget() is self.reanalyse and self.reanalyse.shows_movie
+
+    def _on_tab(self) -> None:
+        self.view.clear_found()
+        if self._stored:
+            self._on_movie()
+            self.reanalyse.show_again()
+        else:
+            self._use_pixels_of_camera()
+
+    def _on_movie(self, _opened: object = None) -> None:
+        pixel_um = self.reanalyse.pixel_um
+        if pixel_um is not None:
+            self.view.set_pixel_um(pixel_um)
+
+    def _use_pixels_of_camera(self) -> None:
+        if (rig := self._session.rig) is not None:
+            self.view.set_pixel_um(rig.optics.pixel_um * rig.camera.binning)
 
     def _on_activity(self, activity: Activity) -> None:
         recording = activity is Activity.recording
@@ -219,13 +248,14 @@ class MainWindow(QMainWindow):
         self._state.setStyleSheet(f"color: {RED}; font-weight: bold;" if recording else "")
         if activity in (Activity.looking, Activity.recording):
             self._banner.hide()
-            self.view.clear_found()
             self.space.clear()
-            rig = self._session.rig
-            assert rig is not None
-            self.view.set_pixel_um(rig.optics.pixel_um * rig.camera.binning)
+            if not self._stored:
+                self.view.clear_found()
+                self._use_pixels_of_camera()
 
     def _show_stored(self, pixels: Any, _index: int, table: Any) -> None:
+        if not self._stored:
+            return
         self.view.clear_found()
         self.view.set_frame(pixels)
         if table is not None:
@@ -244,6 +274,13 @@ class MainWindow(QMainWindow):
         """Show a recording in Reanalyse."""
         self._tasks.setCurrentWidget(self.reanalyse)
         self.reanalyse.open(path)
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802
+        accept_drag(event)
+
+    def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802
+        if (path := dropped(event)) is not None:
+            self.open_recording(path)
 
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802
         """Everything is stopped, saved and released before the window goes."""

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PyQt6.QtCore import QSettings, Qt
+from PyQt6.QtCore import QMimeData, QPointF, QSettings, Qt, QUrl
+from PyQt6.QtGui import QDropEvent
 from PyQt6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from rig_samples import write_rig
@@ -177,3 +178,49 @@ def test_closed_while_the_rig_opens(qtbot: QtBot, tmp_path: Path, settings: QSet
     assert closed == ["closed"]
     assert session.rig is None
     assert session.activity is Activity.closed
+
+
+def test_a_stored_frame_stays_beside_a_live_view(
+    qtbot: QtBot, window: MainWindow, session: Session, tmp_path: Path
+) -> None:
+    with qtbot.waitSignal(
+        session.ended, timeout=PATIENCE_MS, check_params_cb=lambda _update, folder: folder
+    ):
+        session.record(tmp_path / "one", 5, {})
+    live(qtbot, window, session)
+    shown: list[object] = []
+    frame = window.view.set_frame
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window.view, "set_frame", lambda one: (shown.append(one), frame(one)))
+        window.open_recording(tmp_path / "one")
+        qtbot.waitUntil(lambda: window.reanalyse.shows_movie, timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: bool(shown), timeout=PATIENCE_MS)
+        qtbot.wait(200)
+        before = len(shown)
+        qtbot.wait(500)
+        assert len(shown) == before  # no live frame came between
+        window._tasks.setCurrentWidget(window.live)
+        qtbot.waitUntil(lambda: len(shown) > before + 3, timeout=PATIENCE_MS)
+        window._tasks.setCurrentWidget(window.reanalyse)
+        qtbot.wait(100)
+
+
+def test_a_recording_is_dropped_on_the_window(
+    qtbot: QtBot, window: MainWindow, session: Session, tmp_path: Path
+) -> None:
+    with qtbot.waitSignal(
+        session.ended, timeout=PATIENCE_MS, check_params_cb=lambda _update, folder: folder
+    ):
+        session.record(tmp_path / "one", 5, {})
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(tmp_path / "one"))])
+    drop = QDropEvent(
+        QPointF(5, 5),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    with qtbot.waitSignal(window.reanalyse.opened, timeout=PATIENCE_MS):
+        window.dropEvent(drop)
+    assert window._tasks.currentWidget() is window.reanalyse

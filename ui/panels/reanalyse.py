@@ -87,6 +87,20 @@ class ReanalysePanel(QWidget):
         self.again.setEnabled(False)
         self._opening.ask(lambda: open_recording(path))
 
+    @property
+    def shows_movie(self) -> bool:
+        """Whether there is a frame of a movie to look at."""
+        return self._frame is not None
+
+    @property
+    def pixel_um(self) -> float | None:
+        """Of the movie, in the sample, where it is stated."""
+        return None if self._movie is None else self._movie.movie.metadata.get("pixel_um")
+
+    def show_again(self) -> None:
+        """Tell once more which frame is looked at."""
+        self._emit_frame()
+
     def stop(self) -> None:
         """End all work beside the window, and close the movie; for when the window closes."""
         for part in (self._opening, self.movie, self.again, self.table, self.plots):
@@ -99,12 +113,10 @@ class ReanalysePanel(QWidget):
         super().closeEvent(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802
-        if event is not None and _dropped(event) is not None:
-            event.acceptProposedAction()
+        accept_drag(event)
 
     def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802
-        path = None if event is None else _dropped(event)
-        if path is not None:
+        if (path := dropped(event)) is not None:
             self.open(path)
 
     def _lay_out(self) -> None:
@@ -200,8 +212,14 @@ class ReanalysePanel(QWidget):
         self.told.setText(sentence)
 
 
-def _dropped(event: QDropEvent) -> Path | None:
+def accept_drag(event: QDragEnterEvent | None) -> None:
+    """Where a file or folder may be dropped."""
+    if event is not None and dropped(event) is not None:
+        event.acceptProposedAction()
+
+
+def dropped(event: QDropEvent | None) -> Path | None:
     """What a drop carries that can be opened."""
-    data = event.mimeData()
+    data = None if event is None else event.mimeData()
     paths = [] if data is None else [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
     return Path(paths[0]) if paths else None

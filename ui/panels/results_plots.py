@@ -110,6 +110,11 @@ class ResultsPlots(QWidget):
         self._rows = rows
         self._refresh()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is still being worked out."""
+        return self._counting.busy or self._rendering.busy
+
     def stop(self) -> None:
         """End what goes on beside the window."""
         self._counting.stop()

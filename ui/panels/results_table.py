@@ -134,6 +134,11 @@ class ResultsTable(QWidget):
         self._tell(self.tr("Writing {}...").format(path.name))
         self._writing.ask(writing)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is still being worked out."""
+        return self._choosing.busy or self._writing.busy
+
     def stop(self) -> None:
         """End what goes on beside the window; what is being written is completed."""
         self._choosing.stop()
