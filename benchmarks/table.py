@@ -67,7 +67,7 @@ def made(rows: int) -> Localizations:
         "sigma_x_um": random.random(rows) * 0.05,
         "sigma_y_um": random.random(rows) * 0.05,
         "sigma_z_um": random.random(rows) * 0.1,
-        "score": random.random(rows),
+        "probability": random.random(rows),
         "track": random.integers(-1, rows // 20, rows),
     }
     return Localizations(pd.DataFrame(columns))
