@@ -1,5 +1,6 @@
 """The whole window on a small simulated bench, as a person uses it."""
 
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from rig_samples import write_rig
 from dsacq.files.movies import open_movie
 from dsacq.files.recording import read_facts
 from hardware.rig import Rig
+from hardware.rig_file import read_rig
 from ui.app import make_window, open_session
 from ui.session import Activity, Session
 from ui.theme import apply_theme
@@ -224,3 +226,38 @@ def test_a_recording_is_dropped_on_the_window(
     with qtbot.waitSignal(window.reanalyse.opened, timeout=PATIENCE_MS):
         window.dropEvent(drop)
     assert window._tasks.currentWidget() is window.reanalyse
+
+
+def test_an_alignment_is_kept_in_the_rig_file(
+    qtbot: QtBot, window: MainWindow, session: Session
+) -> None:
+    box = window.masks.alignment
+    assert not box.keep.isEnabled()
+    box.rotation.setValue(2.5)
+    box.flip_y.setChecked(True)
+    assert box.keep.isEnabled()
+    with qtbot.waitSignal(session.said, timeout=PATIENCE_MS):
+        box.keep.click()
+    assert session.rig_file is not None
+    kept = read_rig(session.rig_file).pattern.alignment
+    assert kept.flip_y
+    assert kept.rotation_rad == pytest.approx(math.radians(2.5))
+    assert not box.keep.isEnabled()
+
+
+def test_closed_during_a_calibration(
+    qtbot: QtBot, window: MainWindow, session: Session, tmp_path: Path
+) -> None:
+    panel = window.calibrate
+    panel.folder.setText(str(tmp_path / "beads-1"))
+    panel.frames.setValue(20)
+    panel.scan()
+    qtbot.waitUntil(lambda: session.activity is Activity.calibrating, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: panel.bar.value() > 0, timeout=PATIENCE_MS)
+    rig = session.rig
+    assert rig is not None
+    assert any(laser.emitting for laser in rig.lasers.values())
+    window.close()
+    assert not any(laser.emitting for laser in rig.lasers.values())
+    assert session.activity is Activity.closed
+    assert not (tmp_path / "beads-1").exists()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
+from dsacq.errors import SettingsError, UserError
 from ui.panels.mask_adjust import AdjustBox
 from ui.panels.mask_alignment import AlignmentBox
 from ui.panels.mask_library import MaskLibrary
@@ -40,6 +41,7 @@ class MaskPanel(QWidget):
         self.adjust.changed.connect(self._on_adjusted)
         self.alignment = AlignmentBox()
         self.alignment.changed.connect(self._on_aligned)
+        self.alignment.kept.connect(self._keep_alignment)
         self.show_button = QPushButton(self.tr("Show on SLM"))
         self.show_button.setObjectName("mask_show")
         self.show_button.clicked.connect(self.show_mask)
@@ -133,6 +135,21 @@ class MaskPanel(QWidget):
         self._want(_SOON_MS, pattern=pattern)
         if self.alignment.live.isChecked():
             self._session.command(self._realign)
+
+    def _keep_alignment(self, pattern: "PatternSettings") -> None:
+        from hardware.rig_file_edit import write_alignment
+
+        path = self._session.rig_file
+        if path is None:
+            self._on_failure(SettingsError("The simulated bench has no rig file to keep this in."))
+            return
+        try:
+            write_alignment(path, pattern.alignment, pattern.carrier)
+        except UserError as error:
+            self._on_failure(error)
+        else:
+            self.alignment.set_kept(pattern)
+            self._session.said.emit(self.tr("The alignment is kept in {}.").format(path.name))
 
     def _want(self, within_ms: int, **changed: Any) -> None:
         if (newest := self._previewer.newest) is None:

@@ -24,12 +24,13 @@ _NARROW_PX = 70
 
 
 class AlignmentBox(QWidget):
-    """Shows PatternSettings. changed: the new ones, when the user changes a number.
+    """Shows PatternSettings. changed: the new ones, when the user changes a number. kept: those
+    that the user wants in the rig file.
 
     Only what is touched changes: what a box shows rounded stays exact.
     """
 
-    changed = pyqtSignal(object)
+    changed, kept = pyqtSignal(object), pyqtSignal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,6 +74,11 @@ class AlignmentBox(QWidget):
         self.undo = QPushButton(self.tr("As in the rig file"))
         self.undo.setToolTip(self.tr("Take back what was changed here."))
         self.undo.clicked.connect(self._take_back)
+        self.keep = QPushButton(self.tr("Keep"))
+        self.keep.setObjectName("mask_keep")
+        self.keep.setToolTip(self.tr("Write these numbers into the rig file."))
+        self.keep.setEnabled(False)
+        self.keep.clicked.connect(lambda: self.kept.emit(self._settings))
         self._lay_out()
 
         self.row.valueChanged.connect(lambda value: self._move(0, value))
@@ -88,6 +94,14 @@ class AlignmentBox(QWidget):
         """Show these, which a rig file gave for an SLM of (rows, columns)."""
         self._first, self._shape = settings, shape
         self._show(settings)
+
+    def set_kept(self, settings: "PatternSettings") -> None:
+        """The rig file holds these now."""
+        self._first = settings
+        self._mark()
+
+    def _mark(self) -> None:
+        self.keep.setEnabled(self._settings != self._first)
 
     def _show(self, settings: "PatternSettings") -> None:
         self._settings = settings
@@ -109,6 +123,7 @@ class AlignmentBox(QWidget):
             tick.setChecked(on)
             tick.blockSignals(False)
         self.direction.setEnabled(carrier is not None)
+        self._mark()
 
     def _take_back(self) -> None:
         if self._first is not None:
@@ -148,6 +163,7 @@ class AlignmentBox(QWidget):
 
     def _change(self, settings: "PatternSettings") -> None:
         self._settings = settings
+        self._mark()
         self.changed.emit(settings)
 
     def _number(self, name: str, decimals: int, tip: str) -> QDoubleSpinBox:
@@ -190,5 +206,6 @@ class AlignmentBox(QWidget):
         below.addWidget(self.live)
         below.addStretch(1)
         below.addWidget(self.undo)
+        below.addWidget(self.keep)
         grid.addLayout(below, 4, 0, 1, 4)
         grid.setRowStretch(5, 1)
