@@ -1,6 +1,7 @@
 """The files that a retrieved PSF leaves: the phase, what it is worth, and a page to judge it by."""
 
 import json
+import math
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -9,20 +10,26 @@ from typing import Any
 
 import numpy as np
 
+from calibration.align import Aligned, align
 from calibration.beads import doubts, require_usable, retrieve_checked, retrieve_settings
 from calibration.report import report
 from calibration.retrieve import BeadScan, Progress, Retrieved, RetrieveSettings
+from calibration.z_scan import ZScan
+from dsacq.errors import SettingsError
 from dsacq.files.atomic import write_atomically
 from dsacq.files.masks import write_mask
+from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
 from dsacq.version import software
+
+ALIGN_PASSES = 60  # a few numbers are found sooner than a phase at every sample
 
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
     """A retrieved PSF, of which bead scan and model. other_direction: as `retrieve_checked` tells.
-    source: of the images, in words."""
+    source: of the images, in words. aligned: what `align` found, where it was asked."""
 
     found: Retrieved
     scan: BeadScan
@@ -30,6 +37,7 @@ class Calibrated:
     optics: Optics
     psf: PsfModel
     source: str
+    aligned: Aligned | None = None
 
     @property
     def doubts(self) -> list[str]:
@@ -40,11 +48,21 @@ class Calibrated:
     def summary(self) -> str:
         """One line of numbers."""
         found = self.found
-        return (
+        text = (
             f"Median correlation {np.median(found.correlation):.4f}, lowest "
             f"{found.correlation.min():.4f}; chi-square {found.chi_square:.2f}; blur "
             f"{found.blur_px:.2f} px; the focus the other way: {self.other_direction:.2f} times "
             "this chi-square."
+        )
+        if self.aligned is None:
+            return text
+        alignment = self.aligned.alignment
+        row, column = alignment.centre_px or (math.nan, math.nan)
+        rms_rad = math.hypot(*self.aligned.aberration_rad.values())
+        return (
+            f"Pupil at row {row:.1f}, column {column:.1f} of the SLM, turned by "
+            f"{math.degrees(alignment.rotation_rad):.2f} deg, scale {alignment.scale:.4f}; "
+            f"aberrations {rms_rad / (2 * math.pi):.3f} waves rms. {text}"
         )
 
     def quality(self) -> dict[str, Any]:
@@ -58,7 +76,7 @@ class Calibrated:
             "blur_px": found.blur_px,
             "other_direction_chi_square_ratio": self.other_direction,
             "doubts": self.doubts,
-        }
+        } | ({} if self.aligned is None else _told(self.aligned))
 
 
 def calibrate(
@@ -76,6 +94,29 @@ def calibrate(
     search = retrieve_checked(scan, optics, psf, retrieve_settings(optics, passes))
     found, other_direction = yield from search
     yield Calibrated(found, scan, other_direction, optics, psf, source)
+
+
+def calibrate_pupil(
+    whole: ZScan, scan: BeadScan, mask: PhaseMask, source: str, passes: int = ALIGN_PASSES
+) -> Generator[Progress | Calibrated]:
+    """Where the pupil lies on the SLM that showed a mask during a z scan, and the aberrations; the
+    result comes last. scan: one bead of it. Raises SettingsError as `require_usable`."""
+    require_usable(scan)
+    if whole.panel is None:
+        raise SettingsError("The scan was taken without an SLM, so there is no pupil on one.")
+    optics, psf, settings = whole.optics, whole.psf, retrieve_settings(whole.optics, passes)
+    aligned = yield from align(scan, optics, psf, mask, whole.panel, whole.alignment, settings)
+    yield Calibrated(
+        aligned.found, scan, aligned.other_direction, optics, psf, source, aligned=aligned
+    )
+
+
+def _told(aligned: Aligned) -> dict[str, Any]:
+    return {
+        "alignment": asdict(aligned.alignment),
+        "aberration_rad": aligned.aberration_rad,
+        "mirrored_chi_square_ratio": aligned.mirrored,
+    }
 
 
 def write_result(result: Calibrated, mask: Path, page: Path | None = None) -> None:

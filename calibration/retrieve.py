@@ -8,7 +8,7 @@ Method: Ferdman et al., Opt. Express 28, 10179 (2020), with other noise and full
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -122,49 +122,103 @@ def retrieve(
 
     start: a phase near to what is expected, or None for none.
     """
-    search = _Search(scan, optics, model, start, settings, device)
+    wavefront = _Pixels(optics, model, start, settings.pupil_pixel_um, device)
+    search = Search(scan, optics, model, wavefront, settings, device)
     for number in range(settings.passes):
         yield Progress(number + 1, settings.passes, search.go_on(number))
     return search.result()
 
 
-class _Search:
+class Wavefront(Protocol):
+    """A phase in the pupil that is searched by parameters of its own."""
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """Groups for Adam: "params", and their step "lr"."""
+        ...
+
+    def phase(self) -> Tensor:
+        """(n, n) rad, n = `pupil_samples`."""
+        ...
+
+    def roughness(self) -> Tensor:
+        """() what is kept small beside the misfit."""
+        ...
+
+
+def pupil_samples(optics: Optics, pixel_um: float) -> int:
+    """Along an axis, of a phase with this pitch that covers the pupil."""
+    return 2 * math.ceil(optics.pupil_diameter_um / 2 / pixel_um) + 2
+
+
+class _Pixels:
+    """Every sample of the phase by itself."""
+
+    def __init__(
+        self,
+        optics: Optics,
+        model: PsfModel,
+        start: PhaseMask | None,
+        pixel_um: float,
+        device: torch.device | str,
+    ) -> None:
+        samples = pupil_samples(optics, pixel_um)
+        first = np.zeros((samples, samples), np.float32)
+        if start is not None:
+            first = resampled(start, pixel_um, (samples, samples)).phase_rad
+        self._phase = torch.tensor(first, device=device, requires_grad=True)
+        self._lit = _lit(optics, model, samples, pixel_um).to(device)
+
+    def parameters(self) -> list[dict[str, Any]]:
+        return [{"params": [self._phase]}]
+
+    def phase(self) -> Tensor:
+        return self._phase
+
+    def roughness(self) -> Tensor:
+        phasor = torch.exp(1j * self._phase)
+        rough = self._phase.new_zeros(())
+        for axis in (0, 1):
+            both = self._lit.narrow(axis, 1, len(phasor) - 1) & self._lit.narrow(
+                axis, 0, len(phasor) - 1
+            )
+            difference = phasor.diff(dim=axis)[both]
+            rough = rough + (difference.real**2 + difference.imag**2).mean()
+        return rough
+
+
+class Search:
+    """A search that goes on pass by pass. Place and blur of the bead are searched beside the
+    wavefront."""
+
     def __init__(
         self,
         scan: BeadScan,
         optics: Optics,
         model: PsfModel,
-        start: PhaseMask | None,
+        wavefront: Wavefront,
         settings: RetrieveSettings,
         device: torch.device | str,
     ) -> None:
-        self._scan, self._settings, self._device = scan, settings, device
+        self._scan, self._settings, self._wavefront = scan, settings, wavefront
         self._pixel_um = settings.pupil_pixel_um
-        samples = 2 * math.ceil(optics.pupil_diameter_um / 2 / self._pixel_um) + 2
         self._optics = replace(optics, mask_pixel_um=self._pixel_um)
         self._model = model
-        first = np.zeros((samples, samples), np.float32)
-        if start is not None:
-            first = resampled(start, self._pixel_um, (samples, samples)).phase_rad
-        light = pupil(self._optics, (samples, samples), self._pixel_um, model)
-        lit = torch.zeros(samples, samples, dtype=torch.bool)
-        lit[light.rows, light.columns] = (light.weight.abs() > 0).any(0)
-        self._lit = lit.to(device)
+        self._lit = _lit(optics, model, pupil_samples(optics, self._pixel_um), self._pixel_um)
         self._data = torch.as_tensor(
             scan.planes / scan.counts_per_photon, dtype=torch.float32, device=device
         )
         self._focus_um = torch.as_tensor(scan.focus_um, dtype=torch.float32, device=device)
         self._noise = _corner_variance(self._data)
-        self._phase = torch.tensor(first, device=device, requires_grad=True)
         self._place_px = torch.zeros(2, device=device, requires_grad=True)
         blur = max(model.blur_px, 2 * _LEAST_BLUR_PX)
         self._blur_px = torch.tensor(blur, device=device, requires_grad=True)
         self._steps = torch.optim.Adam(
             [
-                {"params": [self._phase], "lr": settings.step_rad},
+                *wavefront.parameters(),
                 {"params": [self._place_px], "lr": _PLACE_STEP_PX},
                 {"params": [self._blur_px], "lr": _BLUR_STEP_PX},
-            ]
+            ],
+            lr=settings.step_rad,
         )
         self._random = torch.Generator().manual_seed(settings.seed)
 
@@ -185,7 +239,7 @@ class _Search:
             self._steps.zero_grad()
             images = self._images(some)
             cost, square = self._cost(images, some, early)
-            (cost + roughness * self._roughness()).backward()
+            (cost + roughness * self._wavefront.roughness()).backward()
             self._steps.step()
             with torch.no_grad():
                 self._blur_px.clamp_(min=_LEAST_BLUR_PX)
@@ -236,7 +290,7 @@ class _Search:
         )
         shape = (self._data.shape[1], self._data.shape[2])
         return psf(
-            self._phase,
+            self._wavefront.phase(),
             xyz_um.expand(count, 3),
             self._optics,
             shape,
@@ -263,21 +317,10 @@ class _Search:
         # Per photon, so that roughness means the same for every brightness.
         return cost.sum() / float(photons.detach().sum()), float(square.detach().mean())
 
-    def _roughness(self) -> Tensor:
-        phasor = torch.exp(1j * self._phase)
-        rough = self._phase.new_zeros(())
-        for axis in (0, 1):
-            both = self._lit.narrow(axis, 1, len(phasor) - 1) & self._lit.narrow(
-                axis, 0, len(phasor) - 1
-            )
-            difference = phasor.diff(dim=axis)[both]
-            rough = rough + (difference.real**2 + difference.imag**2).mean()
-        return rough
-
     def _levelled(self) -> tuple[NDArray[np.float32], Floats]:
         """The phase without piston and tilt, and the tilt as a shift (x, y) in pixels."""
-        lit = self._lit.cpu().numpy()
-        phase = self._phase.detach().cpu().numpy().astype(np.float64)
+        lit = self._lit.numpy()
+        phase = self._wavefront.phase().detach().cpu().numpy().astype(np.float64)
         light = pupil(self._optics, lit.shape, self._pixel_um, self._model, dtype=torch.float64)
         per_px = float((light.image_x[1] - light.image_x[0]).abs())  # rad per sample and pixel
         phasor = np.exp(1j * phase)
@@ -295,6 +338,15 @@ class _Search:
         levelled *= np.exp(-1j * np.angle(levelled[lit].sum()))
         flat = np.where(lit, np.angle(levelled), 0).astype(np.float32)
         return flat, np.array(tilt) / per_px
+
+
+def _lit(optics: Optics, model: PsfModel, samples: int, pixel_um: float) -> Tensor:
+    """(n, n) where light passes."""
+    own = replace(optics, mask_pixel_um=pixel_um)
+    light = pupil(own, (samples, samples), pixel_um, model)
+    lit = torch.zeros(samples, samples, dtype=torch.bool)
+    lit[light.rows, light.columns] = (light.weight.abs() > 0).any(0)
+    return lit
 
 
 def _brightness(images: Tensor, data: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

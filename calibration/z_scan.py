@@ -26,6 +26,7 @@ from dsacq.version import software
 from hardware.pictures import pictures
 from hardware.protocols import DeviceError
 from hardware.rig import Rig
+from hardware.slm_pattern import Panel, PupilAlignment
 
 PLANES, FACTS, MASK = "scan.tif", "scan.json", "mask.tif"
 
@@ -80,7 +81,8 @@ class Plane:
 @dataclass(frozen=True, eq=False)
 class ZScan:
     """planes (K, rows, columns) counts; focus_um (K,). counts_per_photon: twice the gain of an
-    EMCCD. saturated: least sum that holds a saturated pixel."""
+    EMCCD. saturated: least sum that holds a saturated pixel. panel, alignment: the SLM that the
+    mask was shown on, or None, and where."""
 
     planes: NDArray[np.float32]
     focus_um: NDArray[np.float64]
@@ -89,6 +91,8 @@ class ZScan:
     optics: Optics
     psf: PsfModel
     mask_name: str
+    panel: Panel | None = None
+    alignment: PupilAlignment = PupilAlignment()  # noqa: RUF009 - frozen
 
 
 def z_scan(
@@ -153,6 +157,8 @@ def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: P
         optics=rig.optics,
         psf=rig.settings.psf,
         mask_name="none" if rig.mask is None else rig.mask.name,
+        panel=None if rig.slm is None else Panel(rig.slm.shape, rig.slm.pixel_um),
+        alignment=rig.settings.pattern.alignment,
     )
     facts = {
         "kind": "dsacq z scan",
@@ -161,6 +167,8 @@ def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: P
         "offset_subtracted_adu": settings.frames * offset,
         "saturated": scan.saturated,
         "mask_name": scan.mask_name,
+        "slm": None if scan.panel is None else scan.panel._asdict(),
+        "alignment": asdict(scan.alignment),
         "optics": asdict(scan.optics),
         "psf": asdict(scan.psf),
         "settings": asdict(settings),
@@ -196,6 +204,8 @@ def read_scan(folder: Path) -> ZScan:
             optics=validated(Optics, facts["optics"], str(path)),
             psf=validated(PsfModel, facts["psf"], str(path)),
             mask_name=str(facts["mask_name"]),
+            panel=None if facts["slm"] is None else Panel(**facts["slm"]),
+            alignment=validated(PupilAlignment, facts["alignment"], str(path)),
         )
     if planes.ndim != 3 or len(planes) != len(focus_um):
         raise FileError(f"{folder}: {PLANES} and {FACTS} do not belong together.")

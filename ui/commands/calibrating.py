@@ -138,6 +138,66 @@ def beads(
     say(f"Phase written to {output}; set blur_px = {result.found.blur_px:.2f} in [psf].")
 
 
+@app.command("pupil")
+def pupil(
+    folder: Annotated[Path, typer.Argument(help="Folder that calibrate scan made.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Mask file to write (.tif).")],
+    rig_file: Annotated[
+        Path | None, typer.Option("--rig", help="Rig file to write the alignment into.")
+    ] = None,
+    radius_um: Annotated[float, typer.Option(min=0.0, help="Of the bead.")] = 0.05,
+    passes: Annotated[int, typer.Option(min=1, help="Over all planes.")] = 60,
+    side_px: Annotated[int, typer.Option(min=15, help="Square around a bead.")] = 61,
+    zero_um: Annotated[
+        float, typer.Option(help="Focus stage where the coverslip is in focus.")
+    ] = 0.0,
+    picture: Annotated[
+        Path | None, typer.Option("--report", help="Page to judge the result by (.png or .pdf).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find where the pupil lies on the SLM, and the aberrations, from a z scan with a known mask.
+
+    The mask must have structure, as a Tetrapod has. The mask file written is what the light got:
+    mask and aberrations.
+
+    Example: `dsacq calibrate pupil beads-1 --rig rig.toml -o psf.tif --report psf.png`
+    """
+    from calibration.finding import best_bead
+    from calibration.result import Calibrated, calibrate_pupil, write_result
+    from calibration.z_scan import MASK, is_scan, on_coverslip, read_scan
+    from dsacq.files.masks import read_mask
+    from hardware.rig_file import read_rig
+    from hardware.rig_file_edit import write_alignment
+
+    if not is_scan(folder):
+        raise FileError(f"{folder}: is no z scan that calibrate scan made.")
+    if not (folder / MASK).exists():
+        raise SettingsError(f"{folder}: no mask was on the SLM; scan again with one.")
+    rig = None if rig_file is None else read_rig(rig_file)
+    whole = on_coverslip(read_scan(folder), zero_um)
+    one = best_bead(whole, side_px, radius_um)
+    mask = read_mask(folder / MASK, optics=whole.optics)
+    with training_bar(passes, 0) as show:
+        for item in calibrate_pupil(whole, one, mask, folder.name, passes):
+            if isinstance(item, Calibrated):
+                result = item
+            else:
+                show(passes * item.passes // item.of, f"chi-square {item.chi_square:.2f}")
+    write_result(result, output, picture)
+    for doubt in result.doubts:
+        say(f"Warning: {doubt}")
+    assert result.aligned is not None
+    if rig is not None and rig_file is not None:
+        write_alignment(rig_file, result.aligned.alignment, rig.pattern.carrier)
+    if as_json:
+        print_json({"file": output, "rig": rig_file} | result.quality())
+        return
+    say(result.summary)
+    if rig_file is not None:
+        say(f"Alignment written to {rig_file}.")
+
+
 def _focus(text: str | None, positions: Path | None, count: int) -> "NDArray[np.float64]":
     import numpy as np
 
