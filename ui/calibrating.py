@@ -59,14 +59,25 @@ def opened_scan(folder: Path, side_px: int) -> Scanned:
 
 
 def retrieving(
-    scanned: Scanned, bead: "Bead", radius_um: float, zero_um: float
+    scanned: Scanned, bead: "Bead", radius_um: float, zero_um: float, *, pupil: bool
 ) -> "Generator[Any | Calibrated]":
-    """Progress, and last the result. Raises SettingsError for a bead that cannot be used."""
+    """Progress, and last the result. Raises SettingsError for a bead that cannot be used.
+
+    pupil: search where the pupil lies on the SLM, and aberrations; else the phase of every sample.
+    """
     from calibration.finding import bead_scan
-    from calibration.result import calibrate
-    from calibration.z_scan import on_coverslip
+    from calibration.result import calibrate, calibrate_pupil
+    from calibration.z_scan import MASK, on_coverslip
+    from dsacq.errors import SettingsError
+    from dsacq.files.masks import read_mask
 
     whole = on_coverslip(scanned.scan, zero_um)
     one = bead_scan(whole, bead, scanned.side_px, radius_um)
     source = f"bead at row {bead.row:.0f}, column {bead.column:.0f} of {scanned.folder.name}"
-    yield from calibrate(one, whole.optics, whole.psf, source)
+    if not pupil:
+        yield from calibrate(one, whole.optics, whole.psf, source)
+        return
+    if not (scanned.folder / MASK).exists():
+        raise SettingsError("No mask was on the SLM during the scan; search the phase instead.")
+    mask = read_mask(scanned.folder / MASK, optics=whole.optics)
+    yield from calibrate_pupil(whole, one, mask, source)

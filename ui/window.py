@@ -202,6 +202,7 @@ class MainWindow(QMainWindow):
         self._tasks.currentChanged.connect(self._on_tab)
         self.calibrate.plane_shown.connect(self.view.set_frame)
         self.calibrate.wanted_for_training.connect(self._train_with)
+        self.calibrate.alignment_wanted.connect(self.masks.take_alignment)
         self.train.trained.connect(self.live.model.offer)
         self._on_activity(session.activity)
 

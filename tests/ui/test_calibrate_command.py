@@ -1,5 +1,6 @@
 """`dsacq calibrate beads`."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from dsacq.physics.masks import astigmatism
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf
 from dsacq.physics.pupil import PsfModel
+from hardware.rig_file import read_rig
 
 OPTICS = """
 [optics]
@@ -86,3 +88,60 @@ def test_mistakes_are_told(run: Run, folder: Path, options: tuple[object, ...], 
     )
     assert says in told
     assert not (folder / "psf.tif").exists()
+
+
+BENCH = """
+[optics]
+wavelength_um = 0.58
+na = 1.45
+index_immersion = 1.518
+index_sample = 1.33
+magnification = 100
+focal_4f_um = 150000
+camera_pixel_um = 11
+mask_pixel_um = 120
+[camera]
+kind = "simulated"
+exposure_s = 0.005
+[focus]
+kind = "simulated"
+[slm]
+kind = "simulated"
+[lasers.561]
+kind = "simulated"
+[use]
+mask = { design = "astigmatism" }
+lasers_mw = { 561 = 50.0 }
+[bench]
+shape_px = [96, 96]
+slm_shape = [600, 640]
+reference_mw = 10.0
+psf = { kind = "scalar" }
+[bench.specimen]
+kind = "beads"
+spacing_um = 12.0
+photons = { kind = "fixed", photons = 1e6 }
+"""
+
+
+def test_from_a_scan_on_the_bench_to_the_alignment(tmp_path: Path, dsacq: Run) -> None:
+    rig = tmp_path / "rig.toml"
+    rig.write_text(BENCH)
+    scan = ("calibrate", "scan", "--rig", rig, "--focus-um", "0.5:-0.5", "--step-um", "0.25")
+    made = dsacq(*scan, "--frames", "2", "-o", "beads", "--json")
+    assert made.code == 0, made.err
+    assert made.json["planes"] == 5
+    assert "exists already" in dsacq.fails(*scan, "-o", "beads")
+    used = ("beads", "--side-px", "31", "--passes", "2")
+    psf = dsacq("calibrate", "beads", *used, "-o", "phase.tif", "--json")
+    assert psf.code == 0, psf.err
+    pupil = dsacq("calibrate", "pupil", *used, "--rig", rig, "-o", "psf.tif", "--json")
+    assert pupil.code == 0, pupil.err
+    found = read_rig(rig).pattern.alignment
+    assert list(found.centre_px or ()) == pupil.json["alignment"]["centre_px"]
+    assert read_mask(tmp_path / "psf.tif").phase_rad.any()
+    told = json.loads((tmp_path / "psf.json").read_text())
+    assert told["quality"]["aberration_rad"].keys() >= {"5", "11"}
+    (tmp_path / "beads" / "mask.tif").unlink()
+    assert "no mask was on the SLM" in dsacq.fails("calibrate", "pupil", "beads", "-o", "p.tif")
+    assert "is no z scan" in dsacq.fails("calibrate", "pupil", tmp_path, "-o", "p.tif")

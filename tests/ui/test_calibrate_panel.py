@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from PyQt6.QtCore import QSettings
 from pytestqt.qtbot import QtBot
+from rig_samples import write_rig
 from small_session import PATIENCE_MS, RIG, end, finish_commands, look, small_session
 
 from calibration.retrieve import RetrieveSettings
 from dsacq.files.masks import read_mask
 from dsacq.physics.masks import astigmatism
 from dsacq.physics.optics import STANDARD_OPTICS
+from hardware.rig_file import read_rig
 from ui.panels.calibrate import CalibratePanel
+from ui.panels.mask import MaskPanel
 from ui.panels.train import TrainPanel
 from ui.session import Activity, Session
 
@@ -120,6 +123,7 @@ def test_what_cannot_be_scanned_is_said(panel: CalibratePanel, tmp_path: Path) -
 @pytest.mark.usefixtures("quick")
 def test_the_psf_of_a_bead_is_written(qtbot: QtBot, panel: CalibratePanel, tmp_path: Path) -> None:
     scan(qtbot, panel)
+    panel.search.setCurrentIndex(panel.search.findData(False))
     panel.retrieve()
     assert not panel.retrieve_button.isEnabled()
     qtbot.waitUntil(panel.save_button.isEnabled, timeout=PATIENCE_MS)
@@ -178,3 +182,37 @@ def test_numbers_are_remembered(qtbot: QtBot, panel: CalibratePanel, tmp_path: P
     assert (again.radius.value(), again.side.value(), again.frames.value()) == (90, 31, 2)
     assert again.step.value() == pytest.approx(0.4)
     again.stop()
+
+
+def test_where_the_pupil_lies_is_kept_in_the_rig_file(
+    qtbot: QtBot, panel: CalibratePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse = RetrieveSettings(passes=5, pupil_pixel_um=120.0)
+    monkeypatch.setattr("calibration.result.retrieve_settings", lambda optics, passes: coarse)
+    session = panel._session
+    assert session.rig is not None
+    session.rig_file = write_rig(tmp_path)
+    masks = MaskPanel(session)
+    qtbot.addWidget(masks)
+    panel.alignment_wanted.connect(masks.take_alignment)
+    scan(qtbot, panel)
+    panel.search.setCurrentIndex(panel.search.findData(True))
+    panel.retrieve()
+    qtbot.waitUntil(panel.keep_button.isEnabled, timeout=PATIENCE_MS)
+    assert "Pupil at row" in panel.told.text()
+    found = panel._aligned()
+    panel.keep_button.click()
+    finish_commands(qtbot, session)
+    assert read_rig(session.rig_file).pattern.alignment == found
+    assert session.rig.settings.pattern.alignment == found
+    masks.stop()
+
+
+def test_without_a_mask_there_is_no_pupil_to_search(
+    qtbot: QtBot, panel: CalibratePanel, tmp_path: Path
+) -> None:
+    scan(qtbot, panel)
+    (tmp_path / "beads-1" / "mask.tif").unlink()
+    panel.search.setCurrentIndex(panel.search.findData(True))
+    panel.retrieve()
+    qtbot.waitUntil(lambda: "No mask was on the SLM" in panel.told.text(), timeout=PATIENCE_MS)

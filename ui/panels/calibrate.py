@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from PyQt6.QtCore import QSettings, QStandardPaths, pyqtSignal
 from PyQt6.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
     QFileDialog,
     QFormLayout,
     QGroupBox,
@@ -36,15 +37,18 @@ if TYPE_CHECKING:
     from calibration.finding import Bead
     from calibration.result import Calibrated
     from hardware.rig import Rig
+    from hardware.slm_pattern import PupilAlignment
 
 _RANGE_UM = 2.0  # around the middle of a scan
 _BEADS_PX = 92  # high, the table
 
 
 class CalibratePanel(QWidget):
-    """plane_shown: pixels (rows, columns) of a plane. wanted_for_training: a Calibrated."""
+    """plane_shown: pixels (rows, columns) of a plane. wanted_for_training: a Calibrated.
+    alignment_wanted: a PupilAlignment, to be kept."""
 
     plane_shown = pyqtSignal(object)
+    alignment_wanted = pyqtSignal(object)
     wanted_for_training = pyqtSignal(object)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -108,10 +112,21 @@ class CalibratePanel(QWidget):
         self.zero = number_box(
             "calibrate_zero", span, 2, "µm", tr("Focus stage where the coverslip is in focus.")
         )
+        self.search = QComboBox()
+        self.search.setObjectName("calibrate_search")
+        self.search.addItem(tr("Pupil on the SLM, aberrations"), True)
+        self.search.addItem(tr("Phase of every sample"), False)
+        self.search.setToolTip(
+            tr(
+                "With a known mask of some structure on the SLM: where the pupil lies on it, and "
+                "aberrations; surer, as few numbers are searched. Or the whole phase, from none."
+            )
+        )
+        without_wheel(self.search)
         self.retrieve_button = _button(
             tr("Retrieve PSF"),
             "calibrate_retrieve",
-            tr("The phase that explains the chosen bead; takes a minute or two."),
+            tr("What explains the chosen bead; takes half a minute to two."),
         )
         self.cancel_button = _button(
             tr("Cancel"), "calibrate_cancel", tr("End what runs; a scan is dark at once.")
@@ -120,6 +135,11 @@ class CalibratePanel(QWidget):
             tr("Save..."),
             "calibrate_save",
             tr("The phase as a mask file, its quality (.json) and a page to judge it by (.png)."),
+        )
+        self.keep_button = _button(
+            tr("Keep alignment"),
+            "calibrate_keep",
+            tr("Where the pupil lies on the SLM: into the rig file, and used for the next mask."),
         )
         self.train_button = _button(
             tr("Train with it"), "calibrate_train", tr("Fill the Train tab with this PSF.")
@@ -147,10 +167,11 @@ class CalibratePanel(QWidget):
         numbers.setVerticalSpacing(4)
         numbers.addRow(tr("Square, px"), _row(self.side, QLabel(tr("radius")), self.radius))
         numbers.addRow(tr("Coverslip at"), self.zero)
+        numbers.addRow(tr("Search"), self.search)
         column.addLayout(numbers)
         column.addLayout(_row(self.retrieve_button, self.cancel_button))
         column.addWidget(self.view)
-        column.addLayout(_row(self.save_button, self.train_button))
+        column.addLayout(_row(self.save_button, self.keep_button, self.train_button))
         layout = QVBoxLayout(self)
         layout.setSpacing(4)
         layout.addWidget(scan)
@@ -165,6 +186,7 @@ class CalibratePanel(QWidget):
         self.retrieve_button.clicked.connect(self.retrieve)
         self.cancel_button.clicked.connect(self.cancel)
         self.save_button.clicked.connect(self._browse_save)
+        self.keep_button.clicked.connect(lambda: self.alignment_wanted.emit(self._aligned()))
         self.train_button.clicked.connect(lambda: self.wanted_for_training.emit(self._result))
         self.beads.itemSelectionChanged.connect(self._on_bead)
         self.side.valueChanged.connect(self._find_again)
@@ -213,7 +235,12 @@ class CalibratePanel(QWidget):
         if scanned is None or bead is None or self._job is not None:
             return
         radius_um, zero_um = self.radius.value() / 1000, self.zero.value()
-        job = Job(lambda: retrieving(scanned, bead, radius_um, zero_um), "retrieving the PSF", self)
+        pupil: bool = self.search.currentData()
+        job = Job(
+            lambda: retrieving(scanned, bead, radius_um, zero_um, pupil=pupil),
+            "retrieving the PSF",
+            self,
+        )
         job.yielded.connect(self._on_item)
         job.failed.connect(self._fail)
         job.finished.connect(self._on_searched)
@@ -343,6 +370,10 @@ class CalibratePanel(QWidget):
         if self._scanned is not None and self._job is None:
             self.open(self._scanned.folder)
 
+    def _aligned(self) -> "PupilAlignment | None":
+        aligned = None if self._result is None else self._result.aligned
+        return None if aligned is None else aligned.alignment
+
     def _bead(self) -> "Bead | None":
         chosen = self.beads.selectedIndexes()
         return self._scanned.beads[chosen[0].row()] if self._scanned and chosen else None
@@ -361,6 +392,8 @@ class CalibratePanel(QWidget):
         self.cancel_button.setEnabled(scanning or searching)
         for button in (self.save_button, self.train_button):
             button.setEnabled(self._result is not None and not searching)
+        self.keep_button.setEnabled(self._aligned() is not None and not searching)
+        self.search.setEnabled(not searching)
         self.bar.setVisible(scanning or searching)
 
     def _fail(self, error: Exception) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dsacq.physics.masks import PhaseMask
     from hardware.rig import Rig
     from hardware.rig_file import PatternSettings
+    from hardware.slm_pattern import PupilAlignment
 
 _SOON_MS = 150
 _PAGES_PX = 222  # high; the previews stay in sight below
@@ -76,6 +77,11 @@ class MaskPanel(QWidget):
         """A pattern of zeros on the SLM."""
         self._show_when_made = False
         self._session.blank()
+
+    def take_alignment(self, alignment: "PupilAlignment") -> None:
+        """Use one that was measured from now on, and keep it in the rig file."""
+        self.alignment.set_alignment(alignment)
+        self._session.command(self._realign)
 
     def stop(self) -> None:
         """End what is being computed; waits for it."""

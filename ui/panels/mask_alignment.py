@@ -17,7 +17,7 @@ from PyQt6.QtWidgets import (
 
 if TYPE_CHECKING:
     from hardware.rig_file import PatternSettings
-    from hardware.slm_pattern import Carrier
+    from hardware.slm_pattern import Carrier, PupilAlignment
 
 _LEAST_PERIOD_PX = 2.0
 _NARROW_PX = 70
@@ -94,6 +94,14 @@ class AlignmentBox(QWidget):
         """Show these, which a rig file gave for an SLM of (rows, columns)."""
         self._first, self._shape = settings, shape
         self._show(settings)
+
+    def set_alignment(self, alignment: "PupilAlignment") -> None:
+        """Take one that was measured; `changed` and `kept` follow."""
+        if self._settings is not None:
+            found = replace(self._settings, alignment=alignment)
+            self._show(found)
+            self.changed.emit(found)
+            self.kept.emit(found)
 
     def set_kept(self, settings: "PatternSettings") -> None:
         """The rig file holds these now."""
