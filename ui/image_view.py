@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PyQt6.QtCore import QTimer, pyqtSignal
+from PyQt6.QtCore import QSettings, QTimer, pyqtSignal
 from PyQt6.QtGui import QAction, QKeySequence
 from PyQt6.QtWidgets import (
     QComboBox,
@@ -90,6 +90,26 @@ class ImageView(QWidget):
             raise ValueError(f"low_um={low_um}: expected less than high_um={high_um}")
         self.canvas.overlay.set_z_range(low_um, high_um)
         self._legend.set_range(low_um, high_um)
+
+    def save(self, settings: QSettings) -> None:
+        settings.setValue("view/colours", self.colours.currentData())
+        for name, switch in self._switches().items():
+            settings.setValue(f"view/{name}", switch.isChecked())
+
+    def restore(self, settings: QSettings) -> None:
+        place = self.colours.findData(settings.value("view/colours", "", str))
+        self.colours.setCurrentIndex(max(place, 0))
+        for name, switch in self._switches().items():
+            switch.setChecked(settings.value(f"view/{name}", switch.isChecked(), bool))
+
+    def _switches(self) -> dict[str, QAction]:
+        return {
+            "autoscale": self.autoscale,
+            "crosshair": self.crosshair,
+            "grid": self.grid,
+            "markers": self.markers,
+            "tails": self.tails,
+        }
 
     def redraw(self) -> None:
         """Draw what is new; the timer calls it."""
@@ -193,7 +213,9 @@ class ImageView(QWidget):
         )  # fmt: skip
         self.draw_region.setEnabled(False)  # until there is an image to draw it on
         self.use_region = QAction(tr("Use region"), self)
-        self.use_region.setToolTip(tr("The camera reads out only the region that is drawn."))
+        self.use_region.setToolTip(
+            tr("The camera reads out only the region that is drawn; in Reanalyse, a run takes it.")
+        )
         self.use_region.triggered.connect(self._on_use_region)
         self.use_region.setEnabled(False)
         self.whole_sensor = whole = QAction(tr("Whole sensor"), self)
@@ -202,7 +224,8 @@ class ImageView(QWidget):
         for switch in (self.autoscale, self.markers, self.tails):
             switch.setChecked(True)
         bar.addAction(self.autoscale)
-        bar.addWidget(self._colour_maps())
+        self.colours = self._colour_maps()
+        bar.addWidget(self.colours)
         bar.addActions([self.crosshair, self.grid, self.markers, self.tails])
         bar.addSeparator()
         bar.addActions([self.draw_region, self.use_region, whole])

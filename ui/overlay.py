@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLOUR_MAP = "CET-I1"  # equally bright everywhere, so that no z hides on a dark image
 _COLOURS = 24
 _FADE_FRAMES = 5
-_TAIL_POSITIONS = 20
+TAIL_FRAMES = 20
 _MARKER_PX = 8
 
 Floats = NDArray[np.float64]
@@ -68,7 +68,7 @@ class FoundOverlay:
             for colour in colours
             for age in range(_FADE_FRAMES)
         ]
-        self._found: deque[Found] = deque(maxlen=_TAIL_POSITIONS)
+        self._found: deque[Found] = deque(maxlen=TAIL_FRAMES)
         self._z_range_um = (0.0, 1.0)
         self._stale = False
 

@@ -59,7 +59,8 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """How to localize again. threshold: None is the model's. frames: as A:B, None is all."""
+    """How to localize again. threshold: None is the model's. frames: as A:B, roi: as X,Y,W,H, None
+    is all."""
 
     name: str
     model: Path
@@ -67,6 +68,7 @@ class Wanted:
     refine: bool = False
     link: bool = True
     frames: str | None = None
+    roi: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,12 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     from dsacq.localize.refine import refine_movie
     from dsacq.networks.model_file import load_model
     from dsacq.physics.camera import IdealCamera
+    from ui.commands.localizing import chosen_roi
     from ui.console import frame_range
     from ui.recorded_microscope import recorded_camera, recorded_linking, recorded_optics
 
-    movie, settings = opened.movie, LocalizeSettings(threshold=wanted.threshold)
+    movie, roi = opened.movie, chosen_roi(wanted.roi)
+    settings = LocalizeSettings(threshold=wanted.threshold, roi=roi)
     frames = frame_range(wanted.frames, len(movie))
     model = load_model(wanted.model)
     card, device = model.card, chosen_device("auto")
@@ -152,7 +156,14 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     )
     if wanted.refine:
         steps = refine_movie(
-            movie, steps, model.mask, optics, psf, camera=camera or IdealCamera(), device=device
+            movie,
+            steps,
+            model.mask,
+            optics,
+            psf,
+            roi=roi,
+            camera=camera or IdealCamera(),
+            device=device,
         )
     if wanted.link:
         steps = link(steps, recorded_linking(movie, opened.facts))

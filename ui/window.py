@@ -20,6 +20,7 @@ from PyQt6.QtWidgets import (
 )
 
 from ui.image_view import ImageView
+from ui.overlay import TAIL_FRAMES
 from ui.panels.calibrate import CalibratePanel
 from ui.panels.camera import CameraPanel
 from ui.panels.counters import CountersBar
@@ -84,6 +85,8 @@ class MainWindow(QMainWindow):
         self.log = LogPanel(session)
         self.counters = CountersBar(session)
         self._remembering: tuple[Any, ...] = (
+            self.view,
+            self.stages,
             self.live,
             self.record,
             self.calibrate,
@@ -192,7 +195,7 @@ class MainWindow(QMainWindow):
         session.activity_changed.connect(self._on_activity)
         session.updated.connect(self._on_update)
         session.failed.connect(self._warn)
-        self.view.region_chosen.connect(self.camera.set_region)
+        self.view.region_chosen.connect(self._on_region)
         self.view.region_cleared.connect(lambda: self.camera.set_region(None))
         self.camera.saturation_changed.connect(self.view.set_saturation)
         self.camera.snapped.connect(lambda frame: self.view.set_frame(frame.pixels))
@@ -213,6 +216,13 @@ class MainWindow(QMainWindow):
     def _on_update(self, update: "Update") -> None:
         if update.newest is not None and not self._stored:
             self.view.set_frame(update.newest.pixels)
+
+    def _on_region(self, region_px: tuple[int, int, int, int]) -> None:
+        """Of the camera; of a run, where a movie is looked at."""
+        if self._stored:
+            self.reanalyse.again.set_region(region_px)
+        else:
+            self.camera.set_region(region_px)
 
     def _show_found(self, table: Any) -> None:
         self.space.add_found(table)
@@ -254,12 +264,12 @@ class MainWindow(QMainWindow):
                 self.view.clear_found()
                 self._use_pixels_of_camera()
 
-    def _show_stored(self, pixels: Any, _index: int, table: Any) -> None:
+    def _show_stored(self, pixels: Any, index: int, _table: object) -> None:
         if not self._stored:
             return
         self.view.clear_found()
         self.view.set_frame(pixels)
-        if table is not None:
+        for table in self.reanalyse.recent(index, TAIL_FRAMES):
             self.view.add_found(table)
 
     def _train_with(self, result: "Calibrated") -> None:

@@ -199,6 +199,26 @@ def test_cancelling_keeps_nothing_and_says_so(qtbot: QtBot, opened: ReanalysePan
     assert opened.again.start_button.isEnabled()
 
 
+def test_only_a_region_is_localized(qtbot: QtBot, opened: ReanalysePanel) -> None:
+    whole = run_again(qtbot, opened)
+    opened.again.set_region((20, 0, 40, 64))
+    part = run_again(qtbot, opened)
+    pixel_um = opened.pixel_um
+    assert pixel_um is not None
+    assert 0 < len(part.found) < len(whole.found)
+    assert part.found.table["x_um"].between(20 * pixel_um, 60 * pixel_um).all()
+    opened.again.region.setText("left half")
+    opened.again.start()
+    qtbot.waitUntil(lambda: not opened.again.running, timeout=60_000)
+    assert opened.told.text().startswith("roi 'left half' is not X,Y,W,H")
+
+
+def test_what_was_found_before_a_frame_makes_its_tails(opened: ReanalysePanel) -> None:
+    tables = opened.recent(3, 20)
+    assert [set(table["frame"]) for table in tables] == [{0}, {1}, {2}, {3}]
+    assert [set(table["frame"]) for table in opened.recent(3, 2)] == [{2}, {3}]
+
+
 @pytest.mark.parametrize(
     ("frames", "sentence"),
     [("7", "frames '7' is not of the form A:B"), ("9:", "frames 9:: none of them is in the movie")],

@@ -261,3 +261,21 @@ def test_closed_during_a_calibration(
     assert not any(laser.emitting for laser in rig.lasers.values())
     assert session.activity is Activity.closed
     assert not (tmp_path / "beads-1").exists()
+
+
+def test_the_view_is_remembered(qtbot: QtBot, tmp_path: Path, settings: QSettings) -> None:
+    first, _ = make_window(None, settings)
+    qtbot.addWidget(first)
+    first.view.colours.setCurrentIndex(2)
+    first.view.grid.setChecked(True)
+    first.view.autoscale.setChecked(False)
+    first.stages.step.setCurrentIndex(0)
+    first.close()
+    again, _ = make_window(None, settings)
+    qtbot.addWidget(again)
+    assert again.view.colours.currentIndex() == 2
+    assert again.view.grid.isChecked()
+    assert not again.view.autoscale.isChecked()
+    assert again.view.tails.isChecked()
+    assert again.stages.step.currentIndex() == 0
+    again.close()

@@ -15,7 +15,6 @@ from PyQt6.QtWidgets import (
     QLabel,
     QLineEdit,
     QProgressBar,
-    QPushButton,
     QSpinBox,
     QTableWidget,
     QTableWidgetItem,
@@ -28,7 +27,7 @@ from ui.calibrating import Scanned, opened_scan, retrieving, scanning
 from ui.job import Job
 from ui.latest import Latest
 from ui.panels.calibrate_result import ResultView
-from ui.panels.controls import number_box, without_wheel
+from ui.panels.controls import button, number_box, without_wheel
 from ui.panels.record_place import free_name
 from ui.session import Activity, Session, told
 from ui.theme import AMBER
@@ -84,10 +83,10 @@ class CalibratePanel(QWidget):
         self.folder = QLineEdit(str(_free(_home() / "beads-001")))
         self.folder.setObjectName("calibrate_folder")
         self.folder.setToolTip(tr("Where the scan is kept; the folder is made."))
-        self.scan_button = _button(
+        self.scan_button = button(
             tr("Scan"), "calibrate_scan", tr("Lasers in use go on; the focus moves upwards.")
         )
-        self.open_button = _button(
+        self.open_button = button(
             tr("Open scan..."), "calibrate_open", tr("The folder of a scan taken before.")
         )
         self.beads = QTableWidget(0, 4)
@@ -123,25 +122,25 @@ class CalibratePanel(QWidget):
             )
         )
         without_wheel(self.search)
-        self.retrieve_button = _button(
+        self.retrieve_button = button(
             tr("Retrieve PSF"),
             "calibrate_retrieve",
             tr("What explains the chosen bead; takes half a minute to two."),
         )
-        self.cancel_button = _button(
+        self.cancel_button = button(
             tr("Cancel"), "calibrate_cancel", tr("End what runs; a scan is dark at once.")
         )
-        self.save_button = _button(
+        self.save_button = button(
             tr("Save..."),
             "calibrate_save",
             tr("The phase as a mask file, its quality (.json) and a page to judge it by (.png)."),
         )
-        self.keep_button = _button(
+        self.keep_button = button(
             tr("Keep alignment"),
             "calibrate_keep",
             tr("Where the pupil lies on the SLM: into the rig file, and used for the next mask."),
         )
-        self.train_button = _button(
+        self.train_button = button(
             tr("Train with it"), "calibrate_train", tr("Fill the Train tab with this PSF.")
         )
         self.bar = QProgressBar()
@@ -390,8 +389,8 @@ class CalibratePanel(QWidget):
             control.setEnabled(not searching)
         self.retrieve_button.setEnabled(bead is not None and not bead.problem and not searching)
         self.cancel_button.setEnabled(scanning or searching)
-        for button in (self.save_button, self.train_button):
-            button.setEnabled(self._result is not None and not searching)
+        for one in (self.save_button, self.train_button):
+            one.setEnabled(self._result is not None and not searching)
         self.keep_button.setEnabled(self._aligned() is not None and not searching)
         self.search.setEnabled(not searching)
         self.bar.setVisible(scanning or searching)
@@ -421,13 +420,6 @@ class CalibratePanel(QWidget):
         )
         if name:
             self.save_result(Path(name))
-
-
-def _button(text: str, name: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    return button
 
 
 def _whole(name: str, limits: tuple[int, int], value: int, tip: str) -> QSpinBox:

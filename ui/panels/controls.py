@@ -1,7 +1,7 @@
 """Controls that several panels share."""
 
 from PyQt6.QtCore import QEvent, QObject, Qt
-from PyQt6.QtWidgets import QDoubleSpinBox, QLabel, QWidget
+from PyQt6.QtWidgets import QDoubleSpinBox, QLabel, QPushButton, QWidget
 
 from ui.theme import AMBER
 
@@ -24,6 +24,14 @@ def without_wheel(*widgets: QWidget) -> None:
     for widget in widgets:
         widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         widget.installEventFilter(_NoWheel(widget))
+
+
+def button(text: str, name: str, tip: str) -> QPushButton:
+    """A push button that says what it does."""
+    made = QPushButton(text)
+    made.setObjectName(name)
+    made.setToolTip(tip)
+    return made
 
 
 def number_box(

@@ -97,6 +97,12 @@ class ReanalysePanel(QWidget):
         """Of the movie, in the sample, where it is stated."""
         return None if self._movie is None else self._movie.movie.metadata.get("pixel_um")
 
+    def recent(self, index: int, frames: int) -> list[Any]:
+        """Rows of the run shown in so many frames up to this one, oldest first."""
+        run = self.run.currentData()
+        first = max(0, index - frames + 1)
+        return [] if run is None else [run.of_frame(one) for one in range(first, index + 1)]
+
     def show_again(self) -> None:
         """Tell once more which frame is looked at."""
         self._emit_frame()

@@ -48,6 +48,7 @@ class RunTab(QWidget):
         form.addRow(self.tr("Model"), _beside(self.model, self._browse_button))
         form.addRow(self.tr("Threshold"), self.threshold)
         form.addRow(self.tr("Frames"), self.frames)
+        form.addRow(self.tr("Region"), self.region)
         form.addRow(self.refine)
         form.addRow(self.link)
         layout = QVBoxLayout(self)
@@ -98,6 +99,7 @@ class RunTab(QWidget):
             refine=self.refine.isChecked(),
             link=self.link.isChecked(),
             frames=self.frames.text().strip() or None,
+            roi=self.region.text().strip() or None,
         )
         job = Job(lambda: run_again(opened, wanted), "localizing again", self)
         job.yielded.connect(self._on_yielded)
@@ -123,6 +125,10 @@ class RunTab(QWidget):
         if self._job is not None:
             self._job.stop()
 
+    def set_region(self, region_px: tuple[int, int, int, int]) -> None:
+        """Localize only this rectangle: column, row, width, height."""
+        self.region.setText(",".join(map(str, region_px)))
+
     def add_model(self, path: Path) -> None:
         """Offer a model file, and choose it."""
         self.model.addItem(path.stem, path)
@@ -147,6 +153,12 @@ class RunTab(QWidget):
         self.frames = QLineEdit()
         self.frames.setObjectName("reanalyse_frames")
         self.frames.setToolTip(tr("A:B, frames A to B - 1, counted from 0; empty: all."))
+        self.region = QLineEdit()
+        self.region.setObjectName("reanalyse_region")
+        self.region.setPlaceholderText(tr("all; or column,row,width,height"))
+        self.region.setToolTip(
+            tr("Only this rectangle: corner column and row, width, height, in pixels of the movie.")
+        )
         self.refine = QCheckBox(tr("Refine by fitting"))
         self.refine.setObjectName("reanalyse_refine")
         self.refine.setToolTip(

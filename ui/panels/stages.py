@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PyQt6.QtCore import QCoreApplication
+from PyQt6.QtCore import QCoreApplication, QSettings
 from PyQt6.QtWidgets import (
     QComboBox,
     QGridLayout,
@@ -72,6 +72,14 @@ class StagesPanel(QWidget):
         session.opened.connect(self._on_opened)
         if session.rig is not None:
             self._on_opened(session.rig)
+
+    def save(self, settings: QSettings) -> None:
+        settings.setValue("stages/step_um", self.step.currentData())
+
+    def restore(self, settings: QSettings) -> None:
+        step_um = settings.value("stages/step_um", _USUAL_STEP_UM, float)
+        if step_um in _STEPS_UM:
+            self.step.setCurrentIndex(_STEPS_UM.index(step_um))
 
     def _build_row(self, name: str, limits_um: tuple[float, float]) -> None:
         row = _AxisRow(name, self._titles[name], limits_um)

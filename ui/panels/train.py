@@ -21,6 +21,7 @@ from dsacq.errors import SettingsError, UserError
 from ui.commands.models import SUFFIX, model_folder
 from ui.job import Job
 from ui.latest import Latest
+from ui.panels.controls import button
 from ui.panels.curves import CurvesPlot
 from ui.panels.record_place import free_name
 from ui.panels.train_history import PLOTS, TrainingHistory
@@ -71,18 +72,18 @@ class TrainPanel(QWidget):
 
     def _make_controls(self) -> None:
         tr = self.tr
-        self.from_rig = _button(
+        self.from_rig = button(
             tr("From the rig"), "train_from_rig", tr("Optics, camera and the mask on the SLM.")
         )
-        self.from_recording = _button(
+        self.from_recording = button(
             tr("From a recording..."),
             "train_from_recording",
             tr("Measure photons, density and background on frames of your sample."),
         )
-        self.open = _button(
+        self.open = button(
             tr("Open..."), "train_open", tr("Settings of dsacq train or dsacq estimate (.toml).")
         )
-        self.save_as = _button(
+        self.save_as = button(
             tr("Save as..."),
             "train_save",
             tr("Write the settings, to train elsewhere: dsacq train."),
@@ -96,12 +97,12 @@ class TrainPanel(QWidget):
         self.model.setToolTip(tr("The model file to write; checkpoint and table lie beside it."))
         self.browse = QPushButton("...")
         self.browse.setToolTip(tr("Choose where the model is written."))
-        self.start_button = _button(
+        self.start_button = button(
             tr("Start training"),
             "train_start",
             tr("Trains in a process of its own; the rig can be used meanwhile."),
         )
-        self.stop_button = _button(
+        self.stop_button = button(
             tr("Stop"),
             "train_stop",
             tr("After the step that runs; the model is written, and can be trained on later."),
@@ -120,10 +121,8 @@ class TrainPanel(QWidget):
 
     def _lay_out(self) -> None:
         sources = QGridLayout()
-        for place, button in enumerate(
-            (self.from_rig, self.from_recording, self.open, self.save_as)
-        ):
-            sources.addWidget(button, place // 2, place % 2)
+        for place, one in enumerate((self.from_rig, self.from_recording, self.open, self.save_as)):
+            sources.addWidget(one, place // 2, place % 2)
         where, control = QHBoxLayout(), QHBoxLayout()
         where.addWidget(QLabel(self.tr("Model")))
         where.addWidget(self.model, 1)
@@ -434,13 +433,6 @@ class TrainPanel(QWidget):
 
 
 _ACCURACY = ("jaccard", "rmse_lateral_nm", "rmse_axial_nm")
-
-
-def _button(text: str, name: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    return button
 
 
 def _of_rig(
