@@ -45,7 +45,7 @@ def find_beads(scan: ZScan, side_px: int) -> list[Bead]:
 
 def bead_scan(scan: ZScan, bead: Bead, side_px: int, radius_um: float) -> BeadScan:
     """One bead, for `retrieve`. Raises SettingsError where its square leaves the frame."""
-    window = _window(bead.row, bead.column, side_px, scan.planes.shape[1:])
+    window = bead_window(bead.row, bead.column, side_px, scan.planes.shape[1:])
     if window is None:
         raise SettingsError("The bead is too near to the edge of the frame.")
     return BeadScan(
@@ -58,13 +58,18 @@ def bead_scan(scan: ZScan, bead: Bead, side_px: int, radius_um: float) -> BeadSc
 
 def best_bead(scan: ZScan, side_px: int, radius_um: float) -> BeadScan:
     """The brightest of the usable beads. Raises SettingsError, saying why, when there is none."""
+    return bead_scan(scan, chosen_bead(scan, side_px), side_px, radius_um)
+
+
+def chosen_bead(scan: ZScan, side_px: int) -> Bead:
+    """Where the brightest of the usable beads is. Raises SettingsError as `best_bead`."""
     beads = find_beads(scan, side_px)
     if not beads:
         raise SettingsError("No bead stands out in the z scan; check light, focus and mask.")
     if beads[0].problem:
         problems = "; ".join(sorted({bead.problem for bead in beads}))
         raise SettingsError(f"None of the {len(beads)} beads can be used: {problems}.")
-    return bead_scan(scan, beads[0], side_px, radius_um)
+    return beads[0]
 
 
 def _examined(
@@ -76,7 +81,7 @@ def _examined(
     side_px: int,
 ) -> Bead:
     row, column = (float(place) for place in peaks[number])
-    window = _window(row, column, side_px, flat.shape[1:])
+    window = bead_window(row, column, side_px, flat.shape[1:])
     if window is None:
         return Bead(row, column, 0.0, "too near to the edge")
     part = flat[:, *window]
@@ -96,10 +101,10 @@ def _examined(
     return Bead(row, column, photons, problem)
 
 
-def _window(
+def bead_window(
     row: float, column: float, side_px: int, shape: tuple[int, ...]
 ) -> tuple[slice, slice] | None:
-    """An odd square around a place, if it lies in the frame."""
+    """(rows, columns) of the odd square around a place, if it lies in the frame."""
     half = side_px // 2
     first = round(row) - half, round(column) - half
     last = first[0] + 2 * half + 1, first[1] + 2 * half + 1

@@ -15,9 +15,11 @@ from calibration.beads import doubts, require_usable, retrieve_checked, retrieve
 from calibration.report import report
 from calibration.retrieve import BeadScan, Progress, Retrieved, RetrieveSettings
 from calibration.z_scan import ZScan
+from dsacq.config import validated
 from dsacq.errors import SettingsError
 from dsacq.files.atomic import write_atomically
 from dsacq.files.masks import write_mask
+from dsacq.files.reading import reading
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
@@ -109,6 +111,16 @@ def calibrate_pupil(
     yield Calibrated(
         aligned.found, scan, aligned.other_direction, optics, psf, source, aligned=aligned
     )
+
+
+def measured_model(mask: Path, model: PsfModel) -> PsfModel:
+    """The PSF model beside a mask that `write_result` wrote; `model` for any other mask."""
+    beside = mask.with_suffix(".json")
+    if not beside.exists():
+        return model
+    with reading(beside, "the result of a calibration"):
+        told = json.loads(beside.read_text(encoding="utf-8"))
+    return validated(PsfModel, told["psf"], str(beside)) if "psf" in told else model
 
 
 def _told(aligned: Aligned) -> dict[str, Any]:

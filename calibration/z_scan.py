@@ -70,12 +70,14 @@ class ZScanSettings:
 @dataclass(frozen=True, eq=False)
 class Plane:
     """The sum of the frames at one position. number: from 0, of `of`. focus_um: as the stage
-    measured it. counts (rows, columns): the camera's offset is left in."""
+    measured it. counts (rows, columns): the camera's offset is left in. frames: each by itself,
+    (N, rows, columns), where they were asked for."""
 
     number: int
     of: int
     focus_um: float
     counts: NDArray[np.float32]
+    frames: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +102,8 @@ def z_scan(
     settings: ZScanSettings,
     lasers_mw: Mapping[str, float] | None = None,
     stop: Event | None = None,
+    *,
+    keep_frames: bool = False,
 ) -> Generator[Plane]:
     """Move the focus upwards through the positions, and yield what the camera sees at each.
 
@@ -125,8 +129,8 @@ def z_scan(
                 return
             focus.move_to(float(wanted_um))
             time.sleep(_SETTLE_S)
-            with closing(pictures(rig.camera, settings.frames)) as frames:
-                counts = sum(frames)
+            with closing(pictures(rig.camera, settings.frames)) as coming:
+                frames = np.stack([frame.astype(np.float32) for frame in coming])
             reached_um = focus.position_um()
             if abs(reached_um - wanted_um) > _MISSED * settings.step_um:
                 raise DeviceError(
@@ -134,14 +138,16 @@ def z_scan(
                     f"stands at {reached_um:.3f} um where the z scan asked for {wanted_um:.3f} um; "
                     "it does not follow steps this small, or something holds it.",
                 )
-            yield Plane(number, len(positions), reached_um, np.asarray(counts, np.float32))
+            counts = frames.sum(0)
+            kept = frames if keep_frames else None
+            yield Plane(number, len(positions), reached_um, counts, kept)
     finally:
         rig.dark()
         focus.move_to(before_um)
 
 
-def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: Path) -> ZScan:
-    """Keep the planes in a new folder, with all that is needed to use them. Raises FileError."""
+def scan_of(rig: Rig, planes: list[Plane], settings: ZScanSettings) -> ZScan:
+    """What the planes of a scan are together, by the rig's noise and optics."""
     noise = rig.noise()
     made = None if noise is None else response(noise)
     gain, offset = 1.0, 0.0
@@ -149,7 +155,7 @@ def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: P
         gain = float(np.mean(made.adu_per_electron)) * made.quantum_efficiency
         gain *= 2 if made.excess else 1
         offset = float(np.mean(made.offset_adu))
-    scan = ZScan(
+    return ZScan(
         planes=np.stack([plane.counts for plane in planes]) - settings.frames * np.float32(offset),
         focus_um=np.array([plane.focus_um for plane in planes]),
         counts_per_photon=gain,
@@ -160,11 +166,15 @@ def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: P
         panel=None if rig.slm is None else Panel(rig.slm.shape, rig.slm.pixel_um),
         alignment=rig.settings.pattern.alignment,
     )
+
+
+def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: Path) -> ZScan:
+    """Keep the planes in a new folder, with all that is needed to use them. Raises FileError."""
+    scan = scan_of(rig, planes, settings)
     facts = {
         "kind": "dsacq z scan",
         "focus_um": scan.focus_um.tolist(),
-        "counts_per_photon": gain,
-        "offset_subtracted_adu": settings.frames * offset,
+        "counts_per_photon": scan.counts_per_photon,
         "saturated": scan.saturated,
         "mask_name": scan.mask_name,
         "slm": None if scan.panel is None else scan.panel._asdict(),
@@ -173,7 +183,7 @@ def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: P
         "psf": asdict(scan.psf),
         "settings": asdict(settings),
         "exposure_s": rig.camera.exposure_s,
-        "noise_known": made is not None,
+        "noise_known": rig.noise() is not None,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": software(),
     }

@@ -142,6 +142,11 @@ def test_from_a_scan_on_the_bench_to_the_alignment(tmp_path: Path, dsacq: Run) -
     assert read_mask(tmp_path / "psf.tif").phase_rad.any()
     told = json.loads((tmp_path / "psf.json").read_text())
     assert told["quality"]["aberration_rad"].keys() >= {"5", "11"}
+    held = ("calibrate", "precision", "phase.tif", "--rig", rig, "--focus-um", "0.25:-0.25")
+    page = dsacq(*held, "--frames", "5", "--side-px", "31", "-o", "page.png", "--json")
+    assert page.code == 0, page.err
+    assert np.shape(page.json["std_nm"]) == (3, 3)
+    assert (tmp_path / "page.png").stat().st_size > 10_000
     (tmp_path / "beads" / "mask.tif").unlink()
     assert "no mask was on the SLM" in dsacq.fails("calibrate", "pupil", "beads", "-o", "p.tif")
     assert "is no z scan" in dsacq.fails("calibrate", "pupil", tmp_path, "-o", "p.tif")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_MOST_BYTES = 2e9  # of frames held at once
+
 app = typer.Typer(help="Measure the microscope's PSF.", no_args_is_help=True)
 
 
@@ -196,6 +198,93 @@ def pupil(
     say(result.summary)
     if rig_file is not None:
         say(f"Alignment written to {rig_file}.")
+
+
+@app.command("precision")
+def precision(
+    psf: Annotated[Path, typer.Argument(help="Mask file that calibrate beads or pupil wrote.")],
+    rig_file: Annotated[Path, typer.Option("--rig", help="Rig file (TOML).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Page to write (.png or .pdf).")],
+    focus_um: Annotated[
+        str, typer.Option(metavar="FIRST:LAST", help="Positions of the focus stage, um.")
+    ],
+    step_um: Annotated[float, typer.Option(help="Between positions.")] = 0.25,
+    frames: Annotated[int, typer.Option(help="At each position.")] = 50,
+    radius_um: Annotated[float, typer.Option(min=0.0, help="Of the bead.")] = 0.05,
+    side_px: Annotated[int, typer.Option(min=15, help="Square around a bead.")] = 61,
+    as_json: Json = False,
+) -> None:
+    """Localize a bead again and again at each focus: spread against the Cramer-Rao bound, and bias.
+
+    Example: `dsacq calibrate precision psf.tif --rig rig.toml --focus-um=-1.5:1.5 -o precision.png`
+    """
+    import numpy as np
+
+    from calibration.finding import chosen_bead
+    from calibration.precision import held_bead, localized, precision_page
+    from calibration.result import measured_model
+    from calibration.z_scan import ZScanSettings, scan_of, z_scan
+    from dsacq.files.masks import read_mask
+    from dsacq.physics.camera import IdealCamera
+    from dsacq.simulation.settings import chosen_mask
+    from hardware.rig import open_rig
+    from hardware.rig_file import read_rig
+
+    settings = read_rig(rig_file)
+    mask = read_mask(psf, optics=settings.optics)
+    model = measured_model(psf, settings.psf)
+    first, last = _ends(focus_um)
+    wanted = ZScanSettings(
+        first_um=min(first, last), last_um=max(first, last), step_um=step_um, frames=frames
+    )
+    planes = []
+    with open_rig(settings) as rig:
+        roi, count = rig.camera.roi, len(wanted.positions_um) * frames
+        if 4 * count * roi.width * roi.height > _MOST_BYTES:
+            raise SettingsError(
+                f"{count} frames of {roi.width} x {roi.height} pixels are too many to be held; "
+                "choose a smaller region of the camera, or fewer frames."
+            )
+        if settings.use.mask is not None:
+            rig.show(chosen_mask(settings.use.mask, rig.optics, rig_file.parent))
+        with tracked(len(wanted.positions_um), "scanning") as advance:
+            for plane in z_scan(rig, wanted, keep_frames=True):
+                planes.append(plane)
+                advance()
+        scan, noise = scan_of(rig, planes, wanted), rig.noise() or IdealCamera()
+    held = held_bead(planes, chosen_bead(scan, side_px), side_px)
+    fits = localized(held, mask, scan.optics, model, noise, radius_um)
+    with tracked(len(held), "localizing") as advance:
+        while True:
+            try:
+                next(fits)
+            except StopIteration as end:
+                found = end.value
+                break
+            advance()
+    ratio = np.median([one.ratio for one in found], axis=0).tolist()
+    bias_nm = [1e3 * float(max(abs(one.bias_um[axis]) for one in found)) for axis in range(3)]
+    told = (
+        f"Spread over bound, median: x {ratio[0]:.2f}, y {ratio[1]:.2f}, z {ratio[2]:.2f}; largest "
+        f"bias: x {bias_nm[0]:.1f}, y {bias_nm[1]:.1f}, z {bias_nm[2]:.1f} nm."
+    )
+    precision_page(found, output, f"{psf.name}: {told}")
+    if as_json:
+        print_json(
+            {
+                "file": output,
+                "focus_um": [one.focus_um for one in found],
+                "std_nm": [(1e3 * one.std_um).tolist() for one in found],
+                "bound_nm": [(1e3 * one.bound_um).tolist() for one in found],
+                "bias_nm": [(1e3 * one.bias_um).tolist() for one in found],
+                "photons": [one.photons for one in found],
+                "median_ratio": ratio,
+                "largest_bias_nm": bias_nm,
+            }
+        )
+        return
+    say(told)
+    say(f"Page written to {output}.")
 
 
 def _focus(text: str | None, positions: Path | None, count: int) -> "NDArray[np.float64]":
