@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
+from tomlkit import TOMLDocument
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import InlineTable
 
@@ -16,12 +17,7 @@ from hardware.slm_pattern import Carrier, PupilAlignment
 
 def write_alignment(path: Path, alignment: PupilAlignment, carrier: Carrier | None) -> None:
     """Put the tables pattern.alignment and pattern.carrier into a rig file. Raises FileError."""
-    with reading(path, "a rig file"):
-        text = path.read_text(encoding="utf-8")
-    try:
-        rig = tomlkit.parse(text)
-    except TOMLKitError as error:
-        raise FileError(f"{path}: is not TOML ({error}).") from None
+    rig = _parsed(path)
     if "pattern" not in rig:
         rig["pattern"] = tomlkit.table(is_super_table=True)
     pattern: Any = rig["pattern"]
@@ -31,6 +27,33 @@ def write_alignment(path: Path, alignment: PupilAlignment, carrier: Carrier | No
     else:
         _put(pattern, "carrier", asdict(carrier))
     write_atomically(path, tomlkit.dumps(rig).encode())
+
+
+def write_noise(path: Path, noise: dict[str, Any]) -> None:
+    """Replace the table noise of a rig file, of the camera. Raises FileError."""
+    rig = _parsed(path)
+    table = tomlkit.table()
+    table.update(noise)
+    rig["noise"] = table
+    write_atomically(path, tomlkit.dumps(rig).encode())
+
+
+def write_levels(path: Path, levels_per_2pi: float) -> None:
+    """Put pattern.levels.levels_per_2pi into a rig file, for its wavelength. Raises FileError."""
+    rig = _parsed(path)
+    if "pattern" not in rig:
+        rig["pattern"] = tomlkit.table(is_super_table=True)
+    _put(rig["pattern"], "levels", {"levels_per_2pi": levels_per_2pi, "lut": None})
+    write_atomically(path, tomlkit.dumps(rig).encode())
+
+
+def _parsed(path: Path) -> TOMLDocument:
+    with reading(path, "a rig file"):
+        text = path.read_text(encoding="utf-8")
+    try:
+        return tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise FileError(f"{path}: is not TOML ({error}).") from None
 
 
 def _put(pattern: Any, name: str, values: dict[str, Any]) -> None:

@@ -43,6 +43,11 @@ kind = "simulated"
 lasers_mw = { 561 = 20.0 }
 """
 )
+# The same, with enough light between the beads to measure the camera by.
+LIT = SMALL.replace(
+    "spacing_um = 3.0\n",
+    'spacing_um = 3.0\nbackground = { kind = "constant", photons = 2000.0 }\n',
+)
 
 
 def write_rig(folder: Path, text: str = SMALL) -> Path:

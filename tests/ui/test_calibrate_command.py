@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from rig_samples import LIT, write_rig
 from running import Run
 
 from dsacq.files.masks import read_mask
+from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.masks import astigmatism
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf
@@ -150,3 +152,32 @@ def test_from_a_scan_on_the_bench_to_the_alignment(tmp_path: Path, dsacq: Run) -
     (tmp_path / "beads" / "mask.tif").unlink()
     assert "no mask was on the SLM" in dsacq.fails("calibrate", "pupil", "beads", "-o", "p.tif")
     assert "is no z scan" in dsacq.fails("calibrate", "pupil", tmp_path, "-o", "p.tif")
+
+
+def test_a_camera_from_recordings_and_on_the_rig(tmp_path: Path, dsacq: Run) -> None:
+    rig = write_rig(tmp_path, LIT)
+    draw = np.random.default_rng(0)
+
+    def recording(name: str, electrons: float) -> str:
+        light = 2.0 * draw.poisson(electrons, (60, 60, 70)) + draw.normal(100, 3, (60, 60, 70))
+        tifffile.imwrite(tmp_path / name, light.round().astype(np.uint16))
+        return name
+
+    files = ("--dark", recording("dark.tif", 0), "--flat", recording("flat.tif", 300))
+    one = dsacq("calibrate", "camera", *files, "-o", "camera-1", "--json")
+    assert one.code == 0, one.err
+    noise = one.json["noise"]
+    assert isinstance(noise, dict)
+    assert noise["gain_adu_per_electron"] == pytest.approx(2.0, rel=0.03)
+    assert (tmp_path / "camera-1/camera.png").stat().st_size > 10_000
+    again = ("calibrate", "camera", "--rig", rig, "--frames", "50", "--exposures-ms", "20,60")
+    two = dsacq(*again, "-o", "camera-2", "--json")
+    assert two.code == 0, two.err
+    assert isinstance(read_rig(rig).noise, ScmosCamera)
+    assert "exists already" in dsacq.fails(*again, "-o", "camera-2")
+    assert "expected two or more" in dsacq.fails(*again[:-1], "20", "-o", "camera-3")
+    camera = ("calibrate", "camera", "-o", "camera-3")
+    assert "Give both" in dsacq.fails(*camera, "--dark", "dark.tif")
+    assert "or a rig by --rig" in dsacq.fails(*camera)
+    swapped = ("--dark", "flat.tif", "--flat", "dark.tif")
+    assert "too little light" in dsacq.fails(*camera, *swapped)
