@@ -24,6 +24,11 @@ def retrieve_settings(optics: Optics, passes: int = RetrieveSettings.passes) -> 
 
 def require_usable(scan: BeadScan) -> None:
     """Raises SettingsError for a scan that cannot give a PSF: saturated, dark, unordered."""
+    for one in scan.singles:
+        _require_usable(one)
+
+
+def _require_usable(scan: BeadScan) -> None:
     top = scan.planes.max()
     at_top = (scan.planes == top).sum((1, 2))
     if at_top.max() >= SATURATED_PX:
@@ -97,12 +102,15 @@ def doubts(found: Retrieved, other_direction: float = 1.0) -> list[str]:
             "The images differ from the model by more than noise (chi-square per pixel "
             f"{found.chi_square:.2f}): check the counts per photon, or try the vectorial model."
         )
-    faint = np.flatnonzero(found.photons < _FALL * np.median(found.photons))
-    if len(faint):
-        told.append(
-            f"In {len(faint)} planes, the first is {faint[0]}, the bead has less than a quarter of "
-            "its usual light: it bleached, left, or the shutter was closed."
-        )
+    # Of each bead its own planes.
+    for photons in np.split(found.photons, len(found.centre_um)):
+        faint = np.flatnonzero(photons < _FALL * np.median(photons))
+        if len(faint):
+            told.append(
+                f"In {len(faint)} planes, the first is {faint[0]}, the bead has less than a "
+                "quarter of its usual light: it bleached, left, or the shutter was closed."
+            )
+            break
     return told
 
 

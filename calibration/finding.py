@@ -56,20 +56,23 @@ def bead_scan(scan: ZScan, bead: Bead, side_px: int, radius_um: float) -> BeadSc
     )
 
 
-def best_bead(scan: ZScan, side_px: int, radius_um: float) -> BeadScan:
-    """The brightest of the usable beads. Raises SettingsError, saying why, when there is none."""
-    return bead_scan(scan, chosen_bead(scan, side_px), side_px, radius_um)
+def best_beads(scan: ZScan, side_px: int, radius_um: float, most: int = 1) -> BeadScan:
+    """The brightest of the usable beads, at most so many, as one scan. Raises SettingsError as
+    `usable_beads`."""
+    beads = usable_beads(scan, side_px)[:most]
+    singles = [bead_scan(scan, bead, side_px, radius_um) for bead in beads]
+    return singles[0] if len(singles) == 1 else BeadScan.joined(singles)
 
 
-def chosen_bead(scan: ZScan, side_px: int) -> Bead:
-    """Where the brightest of the usable beads is. Raises SettingsError as `best_bead`."""
+def usable_beads(scan: ZScan, side_px: int) -> list[Bead]:
+    """By brightness. Raises SettingsError, saying why, when there is none."""
     beads = find_beads(scan, side_px)
     if not beads:
         raise SettingsError("No bead stands out in the z scan; check light, focus and mask.")
     if beads[0].problem:
         problems = "; ".join(sorted({bead.problem for bead in beads}))
         raise SettingsError(f"None of the {len(beads)} beads can be used: {problems}.")
-    return beads[0]
+    return [bead for bead in beads if not bead.problem]
 
 
 def _examined(

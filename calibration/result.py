@@ -25,6 +25,7 @@ from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
 from dsacq.version import software
 
+_LEAST_PASSES = 80
 ALIGN_PASSES = 60  # a few numbers are found sooner than a phase at every sample
 
 
@@ -76,6 +77,8 @@ class Calibrated:
             "median_residual": float(np.median(found.residual)),
             "chi_square": found.chi_square,
             "blur_px": found.blur_px,
+            "beads": len(found.centre_um),
+            "height_um": found.height_um.tolist(),
             "other_direction_chi_square_ratio": self.other_direction,
             "doubts": self.doubts,
         } | ({} if self.aligned is None else _told(self.aligned))
@@ -93,6 +96,9 @@ def calibrate(
     Raises SettingsError as `require_usable`.
     """
     require_usable(scan)
+    # As many planes are seen with several beads as with one.
+    beads = len(scan.singles)
+    passes = min(passes, max(passes // beads, _LEAST_PASSES))
     search = retrieve_checked(scan, optics, psf, retrieve_settings(optics, passes))
     found, other_direction = yield from search
     yield Calibrated(found, scan, other_direction, optics, psf, source)

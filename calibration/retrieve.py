@@ -27,7 +27,7 @@ _EARLY = 0.2  # of the passes, in which the variance is that of the data, smooth
 _SMOOTH = 0.6  # of the passes, in which the roughness allowed grows
 _FIRST_ROUGHNESS = 1.0
 _SLOWER = ((0.6, 0.3), (0.85, 0.3))  # after this part of the passes, steps are this much smaller
-_PLACE_STEP_PX, _BLUR_STEP_PX = 0.03, 0.02
+_PLACE_STEP_PX, _HEIGHT_STEP_UM, _BLUR_STEP_PX = 0.03, 0.005, 0.02
 _LEAST_BLUR_PX = 0.2
 _LEAST_STEPS = 4  # of a pass
 _ROUNDS = 3  # of weights and brightness, in the result
@@ -35,18 +35,20 @@ _ROUNDS = 3  # of weights and brightness, in the result
 
 @dataclass(frozen=True, kw_only=True)
 class BeadScan:
-    """Images of one bead.
+    """Images of one bead, or of several through which the light takes the same phase.
 
     planes: (K, H, W) counts, bead near the middle; the camera's offset may be left in, as it is
     part of the background. focus_um: (K,) travel of the objective, larger is deeper.
-    counts_per_photon: of the camera, twice its gain for an EMCCD. radius_um: of the bead, which
-    lies on the coverslip.
+    counts_per_photon: of the camera, twice its gain for an EMCCD. radius_um: of the beads, which
+    lie on the coverslip. bead: (K,) number of the bead in each plane, from 0; None for a single
+    one. The planes of a bead come together, in the order in which they were taken.
     """
 
     planes: Floats
     focus_um: Floats
     counts_per_photon: float = 1.0
     radius_um: float = 0.05
+    bead: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
         if self.planes.ndim != 3 or len(self.planes) != len(self.focus_um):
@@ -56,6 +58,35 @@ class BeadScan:
             )
         if len(self.planes) < 3:
             raise SettingsError("A bead scan needs at least 3 positions of the focus.")
+
+    @property
+    def numbers(self) -> NDArray[np.intp]:
+        """(K,) of the bead in each plane."""
+        return np.zeros(len(self.planes), np.intp) if self.bead is None else self.bead
+
+    @property
+    def singles(self) -> list["BeadScan"]:
+        """One scan for each bead."""
+        numbers = self.numbers
+        return [
+            replace(
+                self,
+                planes=self.planes[numbers == n],
+                focus_um=self.focus_um[numbers == n],
+                bead=None,
+            )
+            for n in range(int(numbers.max()) + 1)
+        ]
+
+    @classmethod
+    def joined(cls, singles: list["BeadScan"]) -> "BeadScan":
+        """Several beads, whose images have the same shape, as one scan."""
+        return replace(
+            singles[0],
+            planes=np.concatenate([one.planes for one in singles]),
+            focus_um=np.concatenate([one.focus_um for one in singles]),
+            bead=np.concatenate([np.full(len(one.planes), n) for n, one in enumerate(singles)]),
+        )
 
     def reversed(self) -> "BeadScan":
         """The same images, had the focus moved the other way."""
@@ -93,14 +124,16 @@ class Progress:
 class Retrieved:
     """What the images tell.
 
-    mask: the phase, without piston and tilt, 0 where no light passes. centre_um: of the bead from
-    the middle of the images. photons, background: (K,), per plane and per pixel. correlation,
-    residual: (K,) Pearson correlation, and norm of the difference over that of the data without
-    background. model_planes: (K, H, W) counts.
+    mask: the phase, without piston and tilt, 0 where no light passes. centre_um: (B, 2) of each
+    bead from the middle of its images. height_um: (B,) of each bead, from their mean, as a tilted
+    coverslip makes them. photons, background: (K,), per plane and per pixel. correlation, residual:
+    (K,) Pearson correlation, and norm of the difference over that of the data without background.
+    model_planes: (K, H, W) counts.
     """
 
     mask: PhaseMask
-    centre_um: tuple[float, float]
+    centre_um: Floats
+    height_um: Floats
     blur_px: float
     photons: Floats
     background: Floats
@@ -187,8 +220,9 @@ class _Pixels:
 
 
 class Search:
-    """A search that goes on pass by pass. Place and blur of the bead are searched beside the
-    wavefront."""
+    """A search that goes on pass by pass. Beside the wavefront, it searches places and heights of
+    the beads and the blur. A drift is not searched: even a steady one takes from the phase what
+    that does to the image, tens of nm with a Tetrapod."""
 
     def __init__(
         self,
@@ -209,13 +243,17 @@ class Search:
         )
         self._focus_um = torch.as_tensor(scan.focus_um, dtype=torch.float32, device=device)
         self._noise = _corner_variance(self._data)
-        self._place_px = torch.zeros(2, device=device, requires_grad=True)
+        self._bead = torch.as_tensor(scan.numbers, device=device)
+        beads = int(self._bead.max()) + 1
+        self._place_px = torch.zeros(beads, 2, device=device, requires_grad=True)
+        self._raised_um = torch.zeros(beads, device=device, requires_grad=beads > 1)
         blur = max(model.blur_px, 2 * _LEAST_BLUR_PX)
         self._blur_px = torch.tensor(blur, device=device, requires_grad=True)
         self._steps = torch.optim.Adam(
             [
                 *wavefront.parameters(),
                 {"params": [self._place_px], "lr": _PLACE_STEP_PX},
+                {"params": [self._raised_um], "lr": _HEIGHT_STEP_UM},
                 {"params": [self._blur_px], "lr": _BLUR_STEP_PX},
             ],
             lr=settings.step_rad,
@@ -269,7 +307,8 @@ class Search:
             mask=PhaseMask(
                 phase, self._pixel_um, self._optics.wavelength_um, "retrieved", {"made_by": "beads"}
             ),
-            centre_um=(float(place_px[0] * pixel_um), float(place_px[1] * pixel_um)),
+            centre_um=place_px * pixel_um,
+            height_um=self._height_um().detach().cpu().numpy(),
             blur_px=float(self._blur_px.detach()),
             photons=photons.flatten().cpu().numpy(),
             background=background.flatten().cpu().numpy(),
@@ -281,23 +320,25 @@ class Search:
 
     def _images(self, some: Tensor) -> Tensor:
         """(n, H, W) of these planes, per photon."""
-        count = len(some)
-        xyz_um = torch.cat(
-            (
-                self._place_px * self._optics.pixel_um,
-                self._place_px.new_tensor([self._scan.radius_um]),
-            )
-        )
+        bead = self._bead[some]
+        place_um = self._place_px[bead] * self._optics.pixel_um
+        height_um = torch.full_like(place_um[:, :1], self._scan.radius_um)
+        xyz_um = torch.cat((place_um, height_um), 1)
         shape = (self._data.shape[1], self._data.shape[2])
         return psf(
             self._wavefront.phase(),
-            xyz_um.expand(count, 3),
+            xyz_um,
             self._optics,
             shape,
             self._model,
-            focus_um=self._focus_um[some],
+            # A bead that is higher is seen as one on the coverslip with the focus lower.
+            focus_um=self._focus_um[some] - self._height_um()[bead],
             blur_px=self._blur_px,
         )
+
+    def _height_um(self) -> Tensor:
+        """(B,) from their mean, which is the zero of the focus."""
+        return self._raised_um - self._raised_um.mean()
 
     def _variance(self, light: Tensor, some: Tensor) -> Tensor:
         """Of the data, with this light of the bead (n, H, W), in photons."""

@@ -62,7 +62,7 @@ def retrieved() -> Retrieved:
 
 
 def test_the_psf_is_found_from_no_phase_at_all(retrieved: Retrieved) -> None:
-    again = images(retrieved.mask, retrieved.centre_um, retrieved.blur_px)
+    again = images(retrieved.mask, tuple(retrieved.centre_um[0]), retrieved.blur_px)
     true = truth()
     again = again * (true.sum((1, 2)) / again.sum((1, 2)))[:, None, None]
     error = (again - true).flatten(1).norm(dim=1) / true.flatten(1).norm(dim=1)
@@ -71,7 +71,7 @@ def test_the_psf_is_found_from_no_phase_at_all(retrieved: Retrieved) -> None:
 
 
 def test_place_blur_and_brightness(retrieved: Retrieved) -> None:
-    assert retrieved.centre_um == pytest.approx(CENTRE_UM, abs=0.03)
+    assert retrieved.centre_um == pytest.approx(np.array([CENTRE_UM]), abs=0.03)
     assert retrieved.blur_px == pytest.approx(BLUR_PX, abs=0.03)
     photons = np.linspace(1e6, 5e5, len(FOCUS_UM))
     assert retrieved.photons / photons == pytest.approx(1.0, abs=0.1)
@@ -87,6 +87,30 @@ def test_the_phase_has_no_piston_and_no_tilt(retrieved: Retrieved) -> None:
     for axis in (0, 1):
         both = lit & np.roll(lit, 1, axis)
         assert abs(np.angle((phasor * np.roll(phasor, 1, axis).conj())[both].sum())) < 0.01
+
+
+def test_beads_at_other_places_and_heights_give_one_phase() -> None:
+    mask, random = tetrapod(OPTICS), np.random.default_rng(5)
+    heights, places = np.array([0.15, -0.05, -0.1]), [(0.0, 0.0), (0.05, -0.02), (-0.04, 0.03)]
+    singles = []
+    for height, place in zip(heights, places, strict=True):
+        truth = psf(
+            torch.from_numpy(mask.phase_rad),
+            torch.tensor([[*place, RADIUS_UM]]).expand(len(FOCUS_UM), 3),
+            OPTICS,
+            (55, 55),
+            PsfModel(blur_px=BLUR_PX),
+            focus_um=torch.from_numpy(FOCUS_UM - height).float(),
+        )
+        planes = random.poisson(3e5 * truth.numpy() + 50).astype(float)
+        singles.append(BeadScan(planes=planes, focus_um=FOCUS_UM, radius_um=RADIUS_UM))
+    scan = BeadScan.joined(singles)
+    assert [len(one.planes) for one in scan.singles] == [len(FOCUS_UM)] * 3
+    together = found(scan, OPTICS, PsfModel(), replace(QUICK, passes=40))
+    assert together.height_um == pytest.approx(heights, abs=0.02)
+    places_um = together.centre_um - together.centre_um[0]
+    assert places_um == pytest.approx(np.array(places), abs=0.01)
+    assert np.median(together.correlation) > 0.998
 
 
 def test_two_planes_are_too_few() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration.finding import bead_scan, best_bead, find_beads
+from calibration.finding import bead_scan, best_beads, find_beads
 from calibration.z_scan import ZScan, ZScanSettings, on_coverslip, read_scan, write_scan, z_scan
 from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
@@ -144,7 +144,9 @@ def test_beads_are_found_where_they_lie(scanned: tuple[Path, ZScan]) -> None:
         assert bead.photons == pytest.approx(2 * 4e5 * 5 * 0.05, rel=0.35)
     cut = bead_scan(scan, usable[0], 31, 0.05)
     assert cut.planes.shape == (5, 31, 31)
-    assert best_bead(scan, 31, 0.05).planes.shape == (5, 31, 31)
+    assert best_beads(scan, 31, 0.05).planes.shape == (5, 31, 31)
+    both = best_beads(scan, 31, 0.05, 2)
+    assert len(both.singles) == min(2, len(usable))
 
 
 def spots(places: list[tuple[int, int, float]], top: float = 60_000.0) -> ZScan:
@@ -181,6 +183,6 @@ def test_beads_that_cannot_be_used_are_named() -> None:
 
 def test_no_bead_to_use_is_said() -> None:
     with pytest.raises(SettingsError, match="No bead stands out"):
-        best_bead(spots([]), 31, 0.05)
+        best_beads(spots([]), 31, 0.05)
     with pytest.raises(SettingsError, match="saturated: take less light"):
-        best_bead(spots([(60, 60, 2e4)], top=300.0), 31, 0.05)
+        best_beads(spots([(60, 60, 2e4)], top=300.0), 31, 0.05)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import FileError, SettingsError
+from ui.commands.rigs import screens
 from ui.console import Json, print_json, say, tracked, training_bar
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def scan(
         first_um=min(first, last), last_um=max(first, last), step_um=step_um, frames=frames
     )
     planes = []
-    with open_rig(read_rig(rig_file)) as rig:
+    with ExitStack() as stack:
+        rig = stack.enter_context(open_rig(read_rig(rig_file), screens(stack)))
         used = rig.settings.use.mask
         if used is not None:
             rig.show(chosen_mask(used, rig.optics, rig_file.parent))
@@ -80,7 +82,12 @@ def beads(
         float, typer.Option(min=1e-6, help="Of the camera; twice its gain for an EMCCD.")
     ] = 1.0,
     radius_um: Annotated[float, typer.Option(min=0.0, help="Of the bead.")] = 0.05,
-    passes: Annotated[int, typer.Option(min=1, help="Over all planes.")] = 240,
+    passes: Annotated[
+        int, typer.Option(min=1, help="Over all planes of one bead; of several, fewer.")
+    ] = 240,
+    beads_at_most: Annotated[
+        int, typer.Option("--beads", min=1, help="At most so many of a scan's beads at once.")
+    ] = 4,
     side_px: Annotated[
         int, typer.Option(min=15, help="Square around a bead, in a scan of a whole field.")
     ] = 61,
@@ -94,14 +101,14 @@ def beads(
 ) -> None:
     """Retrieve the phase in the pupil from a bead's z scan.
 
-    In a folder that `calibrate scan` made, beads are found, and the best one is taken. Both
+    In a folder that `calibrate scan` made, beads are found, and the best are taken. Both
     directions of the focus are tried, and it is told when the other one fits better.
 
     Example: `dsacq calibrate beads scan.tif --optics rig.toml --focus-um -2:2 -o psf.tif`
     """
     import numpy as np
 
-    from calibration.finding import best_bead
+    from calibration.finding import best_beads
     from calibration.result import Calibrated, calibrate, write_result
     from calibration.retrieve import BeadScan
     from calibration.z_scan import is_scan, on_coverslip, read_scan
@@ -111,7 +118,7 @@ def beads(
     if is_scan(stack):
         whole = on_coverslip(read_scan(stack), zero_um)
         known_optics, psf = whole.optics, whole.psf
-        one = best_bead(whole, side_px, radius_um)
+        one = best_beads(whole, side_px, radius_um, beads_at_most)
     else:
         if optics is None:
             raise SettingsError("Give the microscope's optics: --optics FILE.")
@@ -125,12 +132,12 @@ def beads(
             counts_per_photon=counts_per_photon,
             radius_um=radius_um,
         )
-    with training_bar(2 * passes, 0) as show:
+    with training_bar(100, 0) as show:
         for item in calibrate(one, known_optics, psf, stack.name, passes):
             if isinstance(item, Calibrated):
                 result = item
             else:
-                show(item.passes, f"chi-square {item.chi_square:.2f}")
+                show(100 * item.passes // item.of, f"chi-square {item.chi_square:.2f}")
     write_result(result, output, picture)
     for doubt in result.doubts:
         say(f"Warning: {doubt}")
@@ -166,7 +173,7 @@ def pupil(
 
     Example: `dsacq calibrate pupil beads-1 --rig rig.toml -o psf.tif --report psf.png`
     """
-    from calibration.finding import best_bead
+    from calibration.finding import best_beads
     from calibration.result import Calibrated, calibrate_pupil, write_result
     from calibration.z_scan import MASK, is_scan, on_coverslip, read_scan
     from dsacq.files.masks import read_mask
@@ -179,7 +186,7 @@ def pupil(
         raise SettingsError(f"{folder}: no mask was on the SLM; scan again with one.")
     rig = None if rig_file is None else read_rig(rig_file)
     whole = on_coverslip(read_scan(folder), zero_um)
-    one = best_bead(whole, side_px, radius_um)
+    one = best_beads(whole, side_px, radius_um)
     mask = read_mask(folder / MASK, optics=whole.optics)
     with training_bar(passes, 0) as show:
         for item in calibrate_pupil(whole, one, mask, folder.name, passes):
@@ -221,7 +228,7 @@ def precision(
     """
     import numpy as np
 
-    from calibration.finding import chosen_bead
+    from calibration.finding import usable_beads
     from calibration.precision import held_bead, localized, precision_page
     from calibration.result import measured_model
     from calibration.z_scan import ZScanSettings, scan_of, z_scan
@@ -239,7 +246,8 @@ def precision(
         first_um=min(first, last), last_um=max(first, last), step_um=step_um, frames=frames
     )
     planes = []
-    with open_rig(settings) as rig:
+    with ExitStack() as stack:
+        rig = stack.enter_context(open_rig(settings, screens(stack)))
         roi, count = rig.camera.roi, len(wanted.positions_um) * frames
         if 4 * count * roi.width * roi.height > _MOST_BYTES:
             raise SettingsError(
@@ -253,7 +261,7 @@ def precision(
                 planes.append(plane)
                 advance()
         scan, noise = scan_of(rig, planes, wanted), rig.noise() or IdealCamera()
-    held = held_bead(planes, chosen_bead(scan, side_px), side_px)
+    held = held_bead(planes, usable_beads(scan, side_px)[0], side_px)
     fits = localized(held, mask, scan.optics, model, noise, radius_um)
     with tracked(len(held), "localizing") as advance:
         while True:
@@ -349,7 +357,7 @@ def camera(
             raise SettingsError("Give recordings by --dark and --flat, or a rig by --rig.")
         else:
             exposures_s = parsed_exposures(exposures_ms)
-            rig = opened.enter_context(open_rig(settings))
+            rig = opened.enter_context(open_rig(settings, screens(opened)))
             sources = rig_sources(rig, exposures_s, frames)
         of = sum(one.count for one in (sources[0], *sources[1]))
         of += sources[0].count if em_electrons_per_adu is not None else 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import SettingsError, UserError
-from ui.console import Json, print_json, tracked
+from ui.console import Json, print_json, say, tracked
 
 if TYPE_CHECKING:
     from hardware.protocols import SLM
@@ -105,6 +105,50 @@ def settle(
         typer.echo(
             f"settle_s = {time.settle_s:.3f}   until 1 % is missing (dead time "
             f"{time.dead_s:.3f} s, time constant {time.constant_s:.3f} s)"
+        )
+
+
+@app.command()
+def levels(
+    file: Annotated[str, typer.Argument(help="Rig file, or `simulated`.", metavar="FILE")],
+    keep: Annotated[bool, typer.Option("--keep", help="Write it into the rig file.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how many grey levels of the SLM make 2 pi: `levels_per_2pi` of [pattern.levels].
+
+    Stripes of growing grey level throw the light of a bead aside; the camera looks on, with the
+    lasers of [use] on. A bright bead in focus must be in view. It takes about a minute.
+    Example: `dsacq rig levels my-rig.toml --keep`
+    """
+    from hardware.rig import open_rig
+    from hardware.rig_file_edit import write_levels
+    from hardware.two_pi import fitted_levels, measure_levels
+
+    settings = rig_settings(file)
+    if settings.slm is None:
+        raise SettingsError(f"{file}: has no table slm, so there is nothing to measure.")
+    if keep and file == SIMULATED:
+        raise SettingsError("The simulated bench has no file to write into.")
+    seen = []
+    with ExitStack() as stack:
+        rig = stack.enter_context(open_rig(settings, screens(stack)))
+        assert rig.slm is not None
+        rig.light(settings.use.lasers_mw)
+        with tracked(32, "grey levels") as advance:
+            for one in measure_levels(rig.slm, rig.camera):
+                seen.append(one)
+                advance()
+    found = fitted_levels(seen)
+    if keep:
+        write_levels(Path(file), round(found.levels_per_2pi, 1))
+    if as_json:
+        print_json(asdict(found) | {"seen": [asdict(one) for one in seen]})
+        return
+    typer.echo(f"levels_per_2pi = {found.levels_per_2pi:.1f}")
+    if not found.linear:
+        say(
+            f"Warning: the light differs from a cosine by {100 * found.residual:.0f} % rms, so the "
+            "phase is not in proportion to the grey level; give the SLM's table as lut."
         )
 
 
