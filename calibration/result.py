@@ -25,7 +25,6 @@ from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
 from dsacq.version import software
 
-_LEAST_PASSES = 80
 ALIGN_PASSES = 60  # a few numbers are found sooner than a phase at every sample
 
 
@@ -96,9 +95,6 @@ def calibrate(
     Raises SettingsError as `require_usable`.
     """
     require_usable(scan)
-    # As many planes are seen with several beads as with one.
-    beads = len(scan.singles)
-    passes = min(passes, max(passes // beads, _LEAST_PASSES))
     search = retrieve_checked(scan, optics, psf, retrieve_settings(optics, passes))
     found, other_direction = yield from search
     yield Calibrated(found, scan, other_direction, optics, psf, source)

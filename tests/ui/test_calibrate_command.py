@@ -1,6 +1,7 @@
 """`dsacq calibrate beads`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from running import Run
 
 from dsacq.files.masks import read_mask
 from dsacq.physics.camera import ScmosCamera
-from dsacq.physics.masks import astigmatism
+from dsacq.physics.masks import astigmatism, flat
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf
 from dsacq.physics.pupil import PsfModel
@@ -149,6 +150,12 @@ def test_from_a_scan_on_the_bench_to_the_alignment(tmp_path: Path, dsacq: Run) -
     assert page.code == 0, page.err
     assert np.shape(page.json["std_nm"]) == (3, 3)
     assert (tmp_path / "page.png").stat().st_size > 10_000
+    few = dsacq.fails("calibrate", "field", "beads", "psf.tif", "--side-px", "31", "-o", "f.png")
+    assert "usable beads are too few" in few
+    plain = dsacq("calibrate", "stack", "beads", "--side-px", "31", "-o", "stack.tif", "--json")
+    assert plain.json["planes"] == 5, plain.err
+    assert "is no z scan" in dsacq.fails("calibrate", "stack", tmp_path, "-o", "s.tif")
+    assert "is no z scan" in dsacq.fails("calibrate", "field", tmp_path, "psf.tif", "-o", "f.png")
     (tmp_path / "beads" / "mask.tif").unlink()
     assert "no mask was on the SLM" in dsacq.fails("calibrate", "pupil", "beads", "-o", "p.tif")
     assert "is no z scan" in dsacq.fails("calibrate", "pupil", tmp_path, "-o", "p.tif")
@@ -181,3 +188,33 @@ def test_a_camera_from_recordings_and_on_the_rig(tmp_path: Path, dsacq: Run) -> 
     assert "or a rig by --rig" in dsacq.fails(*camera)
     swapped = ("--dark", "flat.tif", "--flat", "dark.tif")
     assert "too little light" in dsacq.fails(*camera, *swapped)
+
+
+def test_heights_from_a_stack_and_their_comparison(tmp_path: Path, dsacq: Run) -> None:
+    focus_um = np.linspace(-1, 3, 41)
+    optics = replace(STANDARD_OPTICS, z_range_um=(0.0, 2.0))
+    planes = np.full((41, 60, 60), 20.0)
+    places = ((-1.7, -1.6, 0.3), (1.6, -1.5, 0.8), (-1.5, 1.7, 1.3), (1.5, 1.5, 1.7))
+    for place in places:
+        planes += (
+            2e4
+            * psf(
+                torch.from_numpy(flat(optics).phase_rad),
+                torch.tensor([place]).expand(41, 3),
+                optics,
+                (60, 60),
+                PsfModel(blur_px=0.8),
+                focus_um=torch.from_numpy(focus_um).float(),
+            ).numpy()
+        )
+    tifffile.imwrite(tmp_path / "stack.tif", np.random.default_rng(0).poisson(planes).astype("u2"))
+    text = OPTICS.replace("[psf]", "z_range_um = [0.0, 2.0]\n[psf]")
+    (tmp_path / "optics.toml").write_text(text, encoding="utf-8")
+    truth = ("calibrate", "truth", "stack.tif", "--optics", "optics.toml", "--focus-um=-1:3")
+    one = dsacq(*truth, "-o", "truth.csv", "--json")
+    assert one.code == 0, one.err
+    assert one.json["emitters"] == 4
+    two = dsacq(*truth, "-o", "again.csv", "--compare", "truth.csv", "--json")
+    assert two.code == 0, two.err
+    assert two.json["pairs"] == 4
+    assert two.json["slope"] == pytest.approx(1.0, abs=1e-3)

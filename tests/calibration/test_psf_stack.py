@@ -1,0 +1,75 @@
+"""The average of beads, of which the true image is known."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from calibration.psf_stack import average_psf, write_psf_stack
+from calibration.retrieve import BeadScan
+from dsacq.physics.masks import astigmatism
+from dsacq.physics.optics import STANDARD_OPTICS
+from dsacq.physics.psf import psf
+from dsacq.physics.pupil import PsfModel
+
+OPTICS = replace(STANDARD_OPTICS, mask_pixel_um=60.0, focus_um=0.0)
+FOCUS_UM = np.linspace(-1, 1, 21)
+
+
+def true(x_um: float, y_um: float) -> np.ndarray:
+    return psf(
+        torch.from_numpy(astigmatism(OPTICS).phase_rad),
+        torch.tensor([[x_um, y_um, 0.05]]).expand(len(FOCUS_UM), 3),
+        OPTICS,
+        (41, 41),
+        PsfModel(blur_px=0.8),
+        focus_um=torch.tensor(FOCUS_UM).float(),
+    ).numpy()
+
+
+def scan() -> BeadScan:
+    draw = np.random.default_rng(4)
+    places = [(0.0, 0.0), (0.09, -0.04), (-0.13, 0.02), (0.05, 0.16)]
+    beads = [
+        BeadScan(planes=draw.poisson(4e4 * true(*place) + 30).astype(float), focus_um=FOCUS_UM)
+        for place in places
+    ]
+    return BeadScan.joined(beads)
+
+
+def error(planes: np.ndarray) -> float:
+    expected = true(0.0, 0.0)
+    expected = expected / expected.sum((1, 2), keepdims=True)
+    off = np.linalg.norm(planes - expected, axis=(1, 2)) / np.linalg.norm(expected, axis=(1, 2))
+    return float(np.median(off))
+
+
+def test_four_beads_give_a_better_image_than_one() -> None:
+    beads = scan()
+    together, alone = error(average_psf(beads)), error(average_psf(beads.singles[0]))
+    assert together < 0.06
+    assert together < 0.75 * alone
+
+
+def test_what_is_written_can_be_read(tmp_path: Path) -> None:
+    beads = scan()
+    planes = average_psf(beads)
+    write_psf_stack(planes, beads, OPTICS, "beads-1", tmp_path / "psf.tif")
+    with tifffile.TiffFile(tmp_path / "psf.tif") as file:
+        assert file.asarray() == pytest.approx(planes, abs=1e-7)
+        assert file.imagej_metadata is not None
+        assert file.imagej_metadata["spacing"] == pytest.approx(0.1)
+    told = json.loads((tmp_path / "psf.json").read_text())
+    assert told["beads"] == 4
+    assert told["focus_um"] == pytest.approx(FOCUS_UM)
+
+
+def test_beads_at_other_positions_do_not_belong_together() -> None:
+    beads = scan()
+    moved = replace(beads, focus_um=beads.focus_um + (beads.numbers == 1) * 0.3)
+    with pytest.raises(ValueError, match="same positions"):
+        average_psf(moved)
