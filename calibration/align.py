@@ -23,6 +23,7 @@ from calibration.retrieve import (
     Search,
     pupil_samples,
 )
+from dsacq.errors import SettingsError
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
@@ -32,6 +33,7 @@ from hardware.slm_pattern import Panel, PupilAlignment
 _MODES = range(4, 29)  # Noll's indices: defocus to the sixth order
 _CENTRE_STEP_PX, _TURN_STEP_RAD, _SCALE_STEP, _MODE_STEP_RAD = 0.5, 0.004, 0.003, 0.03
 _ROUGHNESS = 2e-4  # weight of squared aberrations beside the misfit per photon, at the end
+_LEAST_STRUCTURE_RAD = 0.004  # rms beside a tilt, that a shift by an SLM pixel must make
 _TRIAL = 0.2  # of the passes, for each way of mirroring
 _SURELY = 0.95  # chi-square of another way of mirroring over that of the one assumed
 
@@ -98,6 +100,29 @@ def align(
         other_direction=min(chi_square for chi_square, _ in tried[True]) / costs[best],
         found=search.result(),
     )
+
+
+def require_structure(mask: PhaseMask, optics: Optics, panel: Panel) -> None:
+    """Raises SettingsError for a mask that cannot tell where the pupil lies on it.
+
+    One that is moved adds to the phase its own slope. Where that is a tilt, as with astigmatism or
+    a lens, it moves the image and nothing else, and the place of the bead is not known.
+    """
+    rows, columns = mask.phase_rad.shape
+    radius, _ = mask_disc(optics, (rows, columns), mask.pixel_um)
+    inside = (radius < 0.95).numpy()
+    phasor = np.exp(1j * mask.phase_rad.astype(np.float64))
+    y, x = np.indices(mask.phase_rad.shape) - (np.array([rows, columns])[:, None, None] - 1) / 2
+    basis = np.stack((np.ones(inside.sum()), x[inside], y[inside]), 1)
+    for axis in (0, 1):
+        slope = np.angle(np.roll(phasor, -1, axis) * np.roll(phasor, 1, axis).conj())[inside] / 2
+        fitted = basis @ np.linalg.lstsq(basis, slope, rcond=None)[0]
+        rest_rad = float((slope - fitted).std()) * panel.pixel_um / mask.pixel_um
+        if rest_rad < _LEAST_STRUCTURE_RAD:
+            raise SettingsError(
+                f"The mask {mask.name} cannot tell where the pupil lies on the SLM: moving it only "
+                "moves the image. Scan with a Tetrapod, or another mask of higher order."
+            )
 
 
 class _Aligned:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration.align import Aligned, align
+from calibration.align import Aligned, align, require_structure
 from calibration.beads import doubts, require_usable, retrieve_checked, retrieve_settings
 from calibration.report import report
 from calibration.retrieve import BeadScan, Progress, Retrieved, RetrieveSettings
@@ -104,10 +104,12 @@ def calibrate_pupil(
     whole: ZScan, scan: BeadScan, mask: PhaseMask, source: str, passes: int = ALIGN_PASSES
 ) -> Generator[Progress | Calibrated]:
     """Where the pupil lies on the SLM that showed a mask during a z scan, and the aberrations; the
-    result comes last. scan: one bead of it. Raises SettingsError as `require_usable`."""
+    result comes last. scan: one bead of it. Raises SettingsError as `require_usable` and
+    `require_structure`."""
     require_usable(scan)
     if whole.panel is None:
         raise SettingsError("The scan was taken without an SLM, so there is no pupil on one.")
+    require_structure(mask, whole.optics, whole.panel)
     optics, psf, settings = whole.optics, whole.psf, retrieve_settings(whole.optics, passes)
     aligned = yield from align(scan, optics, psf, mask, whole.panel, whole.alignment, settings)
     yield Calibrated(

@@ -82,7 +82,6 @@ class FrameRenderer:
             z_range_um=optics.z_range_um if z_range_um is None else z_range_um,
         )
 
-    @torch.no_grad()
     def render(
         self,
         frame: Tensor,

@@ -219,7 +219,7 @@ class Sampler:
             blur[:, None].expand_as(shares)[shown],
         ).view(size, frames, *shape)
         background = self._settings.priors.background.sample(size, shape, draw)
-        counts = digitised(expose(camera, light + background[:, None], draw))
+        counts = self._counts(camera, light + background[:, None], draw)
         middle = frames // 2
         extent = places.new_tensor([shape[1], shape[0]]) * optics.pixel_um
         here = places[:, middle]
@@ -238,6 +238,10 @@ class Sampler:
             here[wanted],
             (photons * shares[:, middle])[wanted] * response(camera).quantum_efficiency,
         )
+
+    def _counts(self, camera: Camera, photons: Tensor, draw: torch.Generator) -> Tensor:
+        """One exposure of the expected photons."""
+        return digitised(expose(camera, photons, draw))
 
     def _area(self, shape: tuple[int, int]) -> Area:
         border, pixel_um = self._settings.priors.border_px, self._settings.optics.pixel_um

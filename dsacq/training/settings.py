@@ -110,10 +110,15 @@ class TrainingSettings:
 def read_training(path: Path) -> TrainingSettings:
     """Read and check the settings of a training. Raises FileError or SettingsError."""
     settings = read_settings(TrainingSettings, path)
+    require_consistent(settings, path)
+    return settings
+
+
+def require_consistent(settings: TrainingSettings, path: Path) -> None:
+    """Raises SettingsError where tables of a file do not fit together."""
     problem = _problem(settings)
     if problem:
         raise SettingsError(f"{path}: {problem}")
-    return settings
 
 
 def _problem(settings: TrainingSettings) -> str | None:

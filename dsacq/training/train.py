@@ -63,9 +63,10 @@ class Training:
         mask: PhaseMask,
         device: torch.device,
         start: Model | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self.settings, self.mask, self.device = settings, mask, device
-        self._sampler = Sampler(settings, mask, device)
+        self._sampler = Sampler(settings, mask, device) if sampler is None else sampler
         self._objective = objective(settings, self._sampler, start)
         self._network = self._objective.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = deepcopy(self._network).eval().requires_grad_(False)
@@ -168,7 +169,7 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half_pays(self.device)):
             loss = self._objective.loss(batch)
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._backward(loss)
         _share([p.grad for p in self._network.parameters() if p.grad is not None], ranks)
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), _LARGEST_GRADIENT)
         self._optimiser.step()
@@ -177,6 +178,9 @@ class Training:
         value = loss.detach()
         _share([value], ranks)
         return float(value)
+
+    def _backward(self, loss: Tensor) -> None:
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def _update_average(self) -> None:
         past = min(_AVERAGED, self.step / (self.step + 10))

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.align import Aligned, align
+from calibration.align import Aligned, align, require_structure
 from calibration.retrieve import BeadScan, Progress, RetrieveSettings
-from dsacq.physics.masks import PhaseMask, tetrapod, zernike_mask
+from dsacq.errors import SettingsError
+from dsacq.physics.masks import DESIGNS, PhaseMask, tetrapod, zernike_mask
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf
 from dsacq.physics.pupil import PsfModel
@@ -98,3 +99,15 @@ def test_a_mirror_is_found() -> None:
     assert not told.alignment.flip_x
     assert told.mirrored > 1.1
     assert told.alignment.centre_px == pytest.approx(TRUE.centre_px, abs=0.5)
+
+
+@pytest.mark.parametrize("design", ["flat", "astigmatism"])
+def test_a_mask_that_cannot_tell_its_place_is_refused(design: str) -> None:
+    mask = DESIGNS[design][0](OPTICS)
+    with pytest.raises(SettingsError, match="cannot tell where the pupil lies"):
+        require_structure(mask, OPTICS, PANEL)
+
+
+@pytest.mark.parametrize("design", ["tetrapod", "double_helix"])
+def test_a_mask_with_structure_is_taken(design: str) -> None:
+    require_structure(DESIGNS[design][0](OPTICS), OPTICS, PANEL)

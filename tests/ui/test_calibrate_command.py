@@ -103,6 +103,7 @@ magnification = 100
 focal_4f_um = 150000
 camera_pixel_um = 11
 mask_pixel_um = 120
+z_range_um = [0.0, 1.2]
 [camera]
 kind = "simulated"
 exposure_s = 0.005
@@ -113,7 +114,7 @@ kind = "simulated"
 [lasers.561]
 kind = "simulated"
 [use]
-mask = { design = "astigmatism" }
+mask = { design = "tetrapod" }
 lasers_mw = { 561 = 50.0 }
 [bench]
 shape_px = [96, 96]

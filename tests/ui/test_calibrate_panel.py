@@ -14,7 +14,7 @@ from small_session import PATIENCE_MS, RIG, end, finish_commands, look, small_se
 
 from calibration.retrieve import RetrieveSettings
 from dsacq.files.masks import read_mask
-from dsacq.physics.masks import astigmatism
+from dsacq.physics.masks import zernike_mask
 from dsacq.physics.optics import STANDARD_OPTICS
 from hardware.rig_file import read_rig
 from ui.panels.calibrate import CalibratePanel
@@ -40,7 +40,7 @@ BENCH: dict[str, Any] = {
 def session(qtbot: QtBot) -> Iterator[Session]:
     with small_session(qtbot, **BENCH) as opened:
         assert opened.rig is not None
-        opened.show(astigmatism(opened.rig.optics))
+        opened.show(zernike_mask(opened.rig.optics, {(2, 2): 1.0, (4, 2): -0.5}))
         finish_commands(qtbot, opened)
         yield opened
 
