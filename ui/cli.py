@@ -15,6 +15,7 @@ from dsacq.version import software
 from ui.commands import (
     benchmarking,
     calibrating,
+    designing,
     estimating,
     exporting,
     live,
@@ -45,11 +46,12 @@ app.command("convert")(tables.convert)
 app.command("simulate")(simulating.simulate)
 app.command("estimate")(estimating.estimate)
 app.command("train")(training.train)
-app.command("masks")(masks.masks)
+app.command("design")(designing.design)
 app.command("models")(models.models)
 app.command("import-deepstorm3d")(models.import_deepstorm3d)
 app.command("export-onnx")(exporting.export_onnx)
 app.command("live")(live.live)
+app.add_typer(masks.app, name="masks")
 app.add_typer(calibrating.app, name="calibrate")
 app.add_typer(rigs.app, name="rig")
 app.add_typer(recordings.app, name="recording")

@@ -67,10 +67,12 @@ def tracked(total: int, what: str) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def training_bar(steps: int, begun_at: int) -> Iterator[Callable[[int, str], None]]:
+def training_bar(
+    steps: int, begun_at: int, what: str = "training"
+) -> Iterator[Callable[[int, str], None]]:
     """A progress bar over steps; gives what to call with the step reached and a remark."""
     left = TimeRemainingColumn(elapsed_when_finished=True)
-    with _remarking("training", steps, begun_at, left) as show:
+    with _remarking(what, steps, begun_at, left) as show:
         yield show
 
 

@@ -103,9 +103,19 @@ def cost_nm(
 ) -> Tensor:
     """Mean over x, y, z, and mean or largest over depth, of the bound, ()."""
     if design.pair_um is not None:
-        bound = _pairs(phase_rad, pixel_um, optics, model, design, draw)
+        bound = pair_bounds(
+            phase_rad,
+            pixel_um,
+            optics,
+            model,
+            distance_um=design.pair_um,
+            pairs=_PAIRS,
+            photons=design.photons,
+            background=design.background,
+            draw=draw,
+        )
     else:
-        xyz_um = torch.zeros(_DEPTHS, 3)
+        xyz_um = torch.zeros(_DEPTHS, 3, device=phase_rad.device)
         xyz_um[:, 2] = torch.linspace(*optics.z_range_um, _DEPTHS)
         bound = crlb(
             phase_rad,
@@ -122,29 +132,38 @@ def cost_nm(
     return torch.logsumexp(own, 0) if design.worst else own.mean()
 
 
-def _pairs(
+def pair_bounds(
     phase_rad: Tensor,
     pixel_um: float,
     optics: Optics,
     model: PsfModel,
-    design: FisherDesign,
+    *,
+    distance_um: float,
+    pairs: int,
+    photons: float,
+    background: float,
     draw: torch.Generator,
 ) -> Tensor:
-    """(pairs, 3) bounds of one of two emitters that shine together, at random places."""
-    assert design.pair_um is not None
+    """(pairs, 3) um: bounds in x, y, z of one of two emitters that shine together.
+
+    Both are anywhere in the optics' z range, apart in the plane by a distance of the given mean
+    (that of nearest neighbours at random places) in any direction. Nine parameters: the background
+    is common.
+    """
     low, high = optics.z_range_um
-    xyz_um = torch.rand(_PAIRS, 2, 3, generator=draw)
+    xyz_um = torch.rand(pairs, 2, 3, generator=draw)
     xyz_um[..., 2] = low + (high - low) * xyz_um[..., 2]
-    angle = 2 * torch.pi * torch.rand(_PAIRS, generator=draw)
-    apart = design.pair_um * torch.empty(_PAIRS).exponential_(generator=draw).sqrt()
+    angle = 2 * torch.pi * torch.rand(pairs, generator=draw)
+    # The nearest neighbour's distance is Rayleigh distributed.
+    scale = distance_um / (torch.pi / 2) ** 0.5
+    apart = scale * (2 * torch.empty(pairs).exponential_(generator=draw)).sqrt()
     xyz_um[:, 0, :2] = torch.stack((apart * angle.cos(), apart * angle.sin()), 1) / 2
     xyz_um[:, 1, :2] = -xyz_um[:, 0, :2]
     images, gradient = psf_and_gradient(
         phase_rad, xyz_um.flatten(0, 1), optics, crop_shape(optics), model, mask_pixel_um=pixel_um
     )
-    bright = torch.full((len(images),), design.photons)
-    own = emitter_jacobian(images, gradient, bright).view(_PAIRS, 2, 5, *images.shape[1:])
-    # One background for both.
+    bright = torch.full((len(images),), photons)
+    own = emitter_jacobian(images, gradient, bright).view(pairs, 2, 5, *images.shape[1:])
     jacobian = torch.cat((own[:, 0], own[:, 1, :4]), 1)
-    light = design.photons * images.view(_PAIRS, 2, *images.shape[1:]).sum(1)
-    return bounds(information(jacobian, light + design.background))[:, :3]
+    light = photons * images.view(pairs, 2, *images.shape[1:]).sum(1)
+    return bounds(information(jacobian, light + background))[:, :3]

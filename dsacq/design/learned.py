@@ -13,15 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dsacq.design.fisher import cost_nm
 from dsacq.design.phase import SearchedPhase, shown
-from dsacq.design.settings import DesignSettings, LearnedDesign
+from dsacq.design.settings import DesignSettings, FisherDesign, LearnedDesign
 from dsacq.networks.model_file import Model
-from dsacq.physics.camera import Camera, expose_differentiably
+from dsacq.physics.camera import Camera, expose_differentiably, response
 from dsacq.physics.masks import PhaseMask
 from dsacq.simulation.frames import FrameRenderer
 from dsacq.training.priors import Sampler, aberrated
 from dsacq.training.train import Progress, Training
-from dsacq.training.validation import Validation
+from dsacq.training.validation import Validation, typical_photons
 
 
 class LearnedTraining(Training):
@@ -39,6 +40,13 @@ class LearnedTraining(Training):
         self._phase.requires_grad_(False)
         sampler = _ThroughPhase(settings, start, self._phase, device)
         super().__init__(settings, start, device, sampler=sampler)
+        camera = response(settings.camera)
+        background = settings.priors.background.sample(16, (16, 16), torch.Generator())
+        self._alone = FisherDesign(
+            kind="fisher",
+            photons=typical_photons(settings.priors.photons) * camera.quantum_efficiency,
+            background=max(float(background.mean()) * camera.quantum_efficiency, 0.1),
+        )
         self._descent = torch.optim.Adam(self._phase.parameters(), lr=self._design.step_rad)
         self.mask = self._present()
 
@@ -67,7 +75,11 @@ class LearnedTraining(Training):
             super()._backward(loss)
             return
         self._descent.zero_grad(set_to_none=True)
-        super()._backward(loss + self._design.roughness * self._phase.roughness())
+        design = self._design
+        whole = loss + design.roughness * self._phase.roughness()
+        if design.bound > 0:
+            whole = whole + design.bound * self._bound_nm().log()
+        super()._backward(whole)
         # Down along a cosine to nothing where it is fixed, as the network's own.
         steps = self.settings.training.steps
         first, last = self._design.still * steps, self._design.fixed * steps
@@ -75,6 +87,19 @@ class LearnedTraining(Training):
         for group in self._descent.param_groups:
             group["lr"] = self._design.step_rad * falling
         self._descent.step()
+
+    def _bound_nm(self) -> Tensor:
+        """Mean bound of a single usual emitter over depth, ()."""
+        settings = self.settings
+        cost: Tensor = cost_nm(
+            self._phase(),
+            self._phase.pixel_um,
+            settings.optics,
+            settings.psf,
+            self._alone,
+            torch.Generator(),
+        )
+        return cost
 
     def _one_step(self) -> float:
         self._phase.requires_grad_(self.moving)

@@ -29,7 +29,7 @@ class SearchedPhase(nn.Module):
 
     def __init__(self, start: PhaseMask, optics: Optics, order: int | None) -> None:
         super().__init__()
-        self._mask = start
+        self._mask, self.pixel_um = start, start.pixel_um
         phase = torch.tensor(start.phase_rad)
         rows, columns = phase.shape
         radius, azimuth = mask_disc(optics, (rows, columns), start.pixel_um)
@@ -53,14 +53,18 @@ class SearchedPhase(nn.Module):
         return phase
 
     def roughness(self) -> Tensor:
-        """Mean squared difference of the unit phasors of neighbours in the pupil, ()."""
-        phasor = torch.exp(1j * self())
+        """How much the phase bends from sample to sample, 0 to 4, ().
+
+        Mean of |exp(i bend) - 1|^2 over the pupil and both axes, bend = phase of both neighbours
+        less twice the own: slopes are free, as they throw the light nowhere that it is not wanted.
+        """
+        phase = self()
         rough = self.start.new_zeros(())
-        for axis, size in enumerate(phasor.shape):
-            lit = self.lit.narrow(axis, 1, size - 1) & self.lit.narrow(axis, 0, size - 1)
-            step = phasor.diff(dim=axis)[lit]
-            rough = rough + (step.real**2 + step.imag**2).mean()
-        return rough
+        for axis, size in enumerate(phase.shape):
+            lit = self.lit.narrow(axis, 2, size - 2) & self.lit.narrow(axis, 0, size - 2)
+            bend = phase.diff(n=2, dim=axis)[lit]
+            rough = rough + (2 - 2 * bend.cos()).mean()
+        return rough / 2
 
     def mask(self, panel: Panel, name: str, **origin: object) -> PhaseMask:
         """The mask as the SLM's levels show it, 0 to 2 pi, without what is not lit."""

@@ -59,16 +59,18 @@ class LearnedDesign:
     """Train mask and network together, [training] says for how long.
 
     step_rad: of the mask, at first. order: Zernike polynomials up to this radial order, None for
-    each sample by itself. roughness: weight of the squared steps of exp(i phase) between
-    neighbours, which an SLM cannot show and which throw light far aside. still: part of the steps
-    before the mask begins to move; fixed: part of them after which it does no more, so that the
-    network learns the mask as it is.
+    each sample by itself. roughness: weight of the bends of the phase from sample to sample, which
+    an SLM cannot show and which throw light far aside. bound: weight of the logarithm of a single
+    emitter's mean Cramer-Rao bound, which leads the mask while the network knows little. still:
+    part of the steps before the mask begins to move; fixed: part of them after which it does no
+    more, so that the network learns the mask as it is.
     """
 
     kind: Literal["learned"]
     step_rad: Positive = 0.03
     order: Annotated[int, Field(ge=2, le=20)] | None = None
     roughness: NotNegative = 0.3
+    bound: NotNegative = 0.3
     still: Annotated[float, Field(ge=0, lt=1)] = 0.05
     fixed: Annotated[float, Field(gt=0, le=1)] = 0.75
     slm: Panel = Panel()

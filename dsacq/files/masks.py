@@ -112,6 +112,29 @@ def write_slm_pattern(mask: PhaseMask, path: Path, *, levels_per_2pi: int = 256)
         Image.fromarray(grey).save(partial, format=path.suffix[1:].upper())
 
 
+def write_height_map(mask: PhaseMask, index: float, path: Path) -> None:
+    """Write the height, um, of a transparent plate in air that makes the phase modulo 2 pi.
+
+    A plate of refractive index n makes 2 pi (n - 1) height/wavelength, so heights are from 0 to
+    wavelength/(n - 1). A float32 TIFF with a pixel per sample, for ImageJ with its scale. Raises
+    FileError.
+    """
+    if index <= 1:
+        raise ValueError(f"index={index}: expected more than 1, that of air")
+    if path.suffix.lower() not in _TIFF:
+        raise FileError(f"{path}: height maps are written as {' or '.join(_TIFF)}.")
+    turns = mask.phase_rad.astype(np.float64) / (2 * np.pi)
+    height_um = (turns - np.floor(turns)) * mask.wavelength_um / (index - 1)
+    with replacing(path) as partial:
+        tifffile.imwrite(
+            partial,
+            height_um.astype(np.float32),
+            imagej=True,
+            resolution=(1 / mask.pixel_um, 1 / mask.pixel_um),
+            metadata={"unit": "um"},
+        )
+
+
 def _read(path: Path, lut: Path | None) -> tuple[Array, str, dict[str, Any]]:
     """Phase in rad, the ImageDescription of a TIFF, where the phase comes from."""
     origin: dict[str, Any] = {"file": path.name}

@@ -131,7 +131,7 @@ def beads(
             counts_per_photon=counts_per_photon,
             radius_um=radius_um,
         )
-    with training_bar(100, 0) as show:
+    with training_bar(100, 0, "searching") as show:
         for item in calibrate(one, known_optics, psf, stack.name, passes):
             if isinstance(item, Calibrated):
                 result = item
@@ -187,7 +187,7 @@ def pupil(
     whole = on_coverslip(read_scan(folder), zero_um)
     one = best_beads(whole, side_px, radius_um)
     mask = read_mask(folder / MASK, optics=whole.optics)
-    with training_bar(passes, 0) as show:
+    with training_bar(passes, 0, "searching") as show:
         for item in calibrate_pupil(whole, one, mask, folder.name, passes):
             if isinstance(item, Calibrated):
                 result = item
@@ -272,7 +272,7 @@ def field(
     scans = [bead_scan(whole, one, side_px, radius_um) for one in usable]
     settings = retrieve_settings(whole.optics, passes)
     work = field_map(scans, places_um, mask, whole.optics, model, settings)
-    with training_bar(len(scans) * passes, 0) as show:
+    with training_bar(len(scans) * passes, 0, "searching") as show:
         while True:
             try:
                 progress = next(work)

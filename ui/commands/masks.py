@@ -1,12 +1,13 @@
 """dsacq masks."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsacq.errors import SettingsError
-from ui.console import say, tracked
+from ui.console import Json, print_json, say, tracked
 
 if TYPE_CHECKING:
     from dsacq.physics.masks import PhaseMask
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 _DESIGN_STEPS = 40
 
 
+app = typer.Typer(help="Phase masks: list, draw, write, compare.", invoke_without_command=True)
+
+
+@app.callback()
 def masks(
+    context: typer.Context,
     show: Annotated[
         str | None,
         typer.Option(
@@ -35,6 +41,12 @@ def masks(
     pattern: Annotated[
         Path | None, typer.Option(help="Write the 8-bit pattern for an SLM (.png or .bmp).")
     ] = None,
+    plate: Annotated[
+        Path | None, typer.Option(help="Write the height map of a transparent plate, um (.tif).")
+    ] = None,
+    plate_index: Annotated[
+        float, typer.Option(min=1.01, help="Refractive index of the plate, in air.")
+    ] = 1.46,
 ) -> None:
     """List the mask designs, draw one, or write one to a file.
 
@@ -42,13 +54,15 @@ def masks(
     """
     from dsacq.physics.masks import DESIGNS
 
+    if context.invoked_subcommand is not None:
+        return
     if show is None and not design:
         for name, (_, description) in DESIGNS.items():
             typer.echo(f"{name:14} {description}")
         typer.echo("\nDraw one with --show NAME, or the mask in a file with --show FILE.")
         return
     from dsacq.analysis.mask_picture import mask_picture
-    from dsacq.files.masks import write_mask, write_slm_pattern
+    from dsacq.files.masks import write_height_map, write_mask, write_slm_pattern
 
     used = _optics(optics)
     mask = _designed(used) if design else _mask(str(show), used)
@@ -62,6 +76,73 @@ def masks(
     if pattern is not None:
         write_slm_pattern(mask, pattern)
         say(f"SLM pattern written to {pattern}.")
+    if plate is not None:
+        write_height_map(mask, plate_index, plate)
+        say(f"Height map written to {plate}.")
+
+
+@app.command("compare")
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME|FILE...", help="Designs by name, or mask files.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Figure (.png or .pdf); the table lies beside.")
+    ],
+    optics: Annotated[
+        Path | None,
+        typer.Option(
+            help="Optics file; its [psf] is the model. Default: 100x/1.45 oil, z 2 to 6 um."
+        ),
+    ] = None,
+    photons: Annotated[float, typer.Option(min=1, help="Detected, of an emitter.")] = 1e4,
+    background: Annotated[float, typer.Option(min=0, help="Photons per pixel.")] = 50.0,
+    as_json: Json = False,
+) -> None:
+    """Masks side by side: Cramer-Rao bounds and size through depth, in pairs, with aberrations.
+
+    Example: `dsacq masks compare tetrapod astigmatism learned.tif -o masks.png`
+    """
+    import csv
+
+    from dsacq.analysis.mask_comparison import as_told, comparison_picture
+    from dsacq.analysis.mask_comparison import compare as compared
+    from dsacq.files.atomic import replacing
+    from dsacq.physics.optics import STANDARD_OPTICS
+    from dsacq.physics.optics_file import read_optics
+    from dsacq.physics.pupil import PsfModel
+
+    known, model = STANDARD_OPTICS, PsfModel(blur_px=1.0)
+    if optics is not None:
+        told = read_optics(optics)
+        known, model = told.optics, told.psf
+    chosen = [_mask(name, known) for name in names]
+    reports = []
+    with tracked(len(chosen), "comparing") as advance:
+        for name, report in zip(
+            names, compared(chosen, known, model, photons, background), strict=True
+        ):
+            reports.append(replace(report, name=Path(name).stem))
+            advance()
+    rows = [report.row() for report in reports]
+    comparison_picture(reports, output)
+    with (
+        replacing(output.with_suffix(".csv")) as unfinished,
+        unfinished.open("w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    if as_json:
+        print_json({"file": output, "masks": [as_told(report) for report in reports]})
+        return
+    for row in rows:
+        typer.echo(
+            f"{row['mask']:20} mean {row['mean_nm']:6.2f} nm  worst {row['worst_nm']:6.1f}  "
+            f"x/y/z {row['x_nm']:.1f}/{row['y_nm']:.1f}/{row['z_nm']:.1f}  radius "
+            f"{row['radius_um']:.2f} um  aberrated {row['aberrated_mean_nm']:.2f}"
+        )
+    say(f"Figure written to {output}.")
 
 
 def _optics(path: Path | None) -> "Optics":

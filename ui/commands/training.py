@@ -102,12 +102,13 @@ def _run(training: "Training", seconds: float, checkpoint: Path, output: Path) -
     steps = training.settings.training.steps
     with training_bar(steps, training.step) as show:
         for report in saved_as_it_goes(training, training.run(seconds), checkpoint, output):
-            show(report.step, _told(report))
+            show(report.step, told_of(report))
             if report.measured is not None:
-                say(f"step {report.step:6d}  {_told(report)}")
+                say(f"step {report.step:6d}  {told_of(report)}")
 
 
-def _told(report: "Progress") -> str:
+def told_of(report: "Progress") -> str:
+    """A moment of a training in words."""
     words = [f"loss {report.loss:.2f}"]
     if (measured := report.measured) is not None:
         words.append(f"Jaccard {measured.jaccard:.3f}")

@@ -1,0 +1,147 @@
+"""dsacq design."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsacq.errors import FileError, SettingsError
+from ui.commands.training import told_of
+from ui.console import Device, DeviceName, Json, print_json, say, training_bar
+
+if TYPE_CHECKING:
+    from dsacq.design.evolution import Evolution
+    from dsacq.design.settings import DesignSettings
+    from dsacq.physics.masks import PhaseMask
+
+_ENDINGS = (".tif", ".tiff")
+
+
+def design(
+    config: Annotated[
+        Path, typer.Argument(help="Settings: those of a training and a table [design] (TOML).")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Mask file to write (.tif).")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint beside the mask file.")
+    ] = False,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Stop after this time; --resume goes on later.")
+    ] = None,
+    device: Device = DeviceName.auto,
+    as_json: Json = False,
+) -> None:
+    """Design a phase mask: by the Cramer-Rao bound, or learned together with a network.
+
+    Beside the mask lie an animation of how it came to be (.gif) and, for a learned one, its model
+    (.safetensors), a table of the progress and a checkpoint.
+
+    Example: `dsacq design design-learned.toml -o learned.tif --max-minutes 30`
+    """
+    from dsacq.design.settings import FisherDesign, read_design
+    from dsacq.simulation.settings import chosen_mask
+
+    if output.suffix.lower() not in _ENDINGS:
+        raise FileError(f"{output}: a mask's file name ends in .tif.")
+    if not output.parent.is_dir():
+        raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
+    if max_minutes is not None and max_minutes <= 0:
+        raise SettingsError(f"max-minutes {max_minutes:g} is not above 0.")
+    settings = read_design(config)
+    start = chosen_mask(settings.mask, settings.optics, config.parent)
+    if isinstance(settings.design, FisherDesign):
+        if resume:
+            raise SettingsError("A Fisher design takes minutes and leaves nothing to go on from.")
+        told = _fisher(settings, start, output)
+    else:
+        seconds = math.inf if max_minutes is None else 60 * max_minutes
+        told = _learned(settings, start, output, resume, seconds, device)
+    if as_json:
+        print_json(told)
+    else:
+        say(f"Mask written to {output}.")
+
+
+def _fisher(settings: "DesignSettings", start: "PhaseMask", output: Path) -> dict[str, object]:
+    from dsacq.design.evolution import Evolution
+    from dsacq.design.fisher import fisher_design
+    from dsacq.design.settings import FisherDesign, Panel
+    from dsacq.files.masks import write_mask
+
+    assert isinstance(settings.design, FisherDesign)
+    evolution, last = Evolution(), None
+    steps = fisher_design(start, settings.optics, settings.psf, settings.design, Panel())
+    with training_bar(100, 0, "designing") as show:
+        for last in steps:
+            show(100 * last.step // last.of, f"{last.cost_nm:.2f} nm, best {last.best_nm:.2f} nm")
+            evolution.add(last.step, last.mask)
+    assert last is not None
+    write_mask(last.mask, output)
+    _animate(evolution, settings, last.mask, output)
+    say(
+        f"{'Worst' if settings.design.worst else 'Mean'} bound over x, y, z and depth: "
+        f"{last.best_nm:.2f} nm."
+    )
+    return {"file": output, "cost_nm": last.best_nm}
+
+
+def _learned(
+    settings: "DesignSettings",
+    start: "PhaseMask",
+    output: Path,
+    resume: bool,
+    seconds: float,
+    device: DeviceName,
+) -> dict[str, object]:
+    from dsacq.design.evolution import SUFFIX, Evolution
+    from dsacq.design.learned import LearnedTraining
+    from dsacq.device import chosen_device
+    from dsacq.files.masks import write_mask
+    from dsacq.networks.model_file import save_model
+    from dsacq.training.checkpoint import SUFFIX as CHECKPOINT
+    from dsacq.training.saved import saved_as_it_goes
+
+    checkpoint, kept = output.with_suffix(CHECKPOINT), output.with_suffix(SUFFIX)
+    model_file = output.with_suffix(".safetensors")
+    if checkpoint.exists() and not resume:
+        raise SettingsError(
+            f"{checkpoint}: a design was begun here; go on with --resume, or delete that file to "
+            "begin anew."
+        )
+    training = LearnedTraining(settings, start, chosen_device(device))
+    evolution = Evolution()
+    if resume:
+        training.resume(checkpoint)
+        evolution = Evolution.read(kept)
+    evolution.add(training.step, training.mask)
+    try:
+        with training_bar(settings.training.steps, training.step, "designing") as show:
+            run = training.run(seconds)
+            for report in saved_as_it_goes(training, run, checkpoint, model_file):
+                show(report.step, told_of(report))
+                evolution.add(report.step, training.mask)
+                if report.measured is not None:
+                    say(f"step {report.step:6d}  {told_of(report)}")
+    finally:
+        evolution.write(kept)
+        write_mask(training.mask, output)
+    model = training.model(output.stem)
+    save_model(model, model_file)
+    _animate(evolution, settings, training.mask, output)
+    if not training.finished:
+        say(f"Stopped at step {training.step} of {settings.training.steps}; --resume goes on.")
+    say(f"Its model written to {model_file}.")
+    return {
+        "file": output,
+        "model": model_file,
+        "steps": training.step,
+        "finished": training.finished,
+        "accuracy": model.card.accuracy,
+    }
+
+
+def _animate(
+    evolution: "Evolution", settings: "DesignSettings", mask: "PhaseMask", output: Path
+) -> None:
+    evolution.animate(output.with_suffix(".gif"), settings.optics, settings.psf, mask.pixel_um)
