@@ -187,7 +187,7 @@ def test_masks(dsacq: Run) -> None:
 
 
 def test_help_and_version(dsacq: Run) -> None:
-    for command in ("localize", "overlay", "evaluate", "simulate", "convert", "masks", "models"):
+    for command in ("localize", "overlay", "evaluate", "simulate", "convert", "masks", "design"):
         shown = dsacq(command, "--help")
         assert shown.code == 0
         assert "Example" in shown.out

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DESIGN_STEPS = 40
 
 
-app = typer.Typer(help="Phase masks: list, draw, write, compare.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
