@@ -18,11 +18,14 @@ from dsacq.design.phase import SearchedPhase, shown
 from dsacq.design.settings import DesignSettings, FisherDesign, LearnedDesign
 from dsacq.networks.model_file import Model
 from dsacq.physics.camera import Camera, expose_differentiably, response
-from dsacq.physics.masks import PhaseMask
+from dsacq.physics.masks import PhaseMask, zernike_mask
 from dsacq.simulation.frames import FrameRenderer
 from dsacq.training.priors import Sampler, aberrated
 from dsacq.training.train import Progress, Training
 from dsacq.training.validation import Validation, typical_photons
+
+_STRUCTURE_RAD = 1e-3
+_KICKED = ((2, 2), (2, -2), (3, 1), (3, -1), (3, 3), (3, -3), (4, 2), (4, -2))
 
 
 class LearnedTraining(Training):
@@ -36,6 +39,7 @@ class LearnedTraining(Training):
     def __init__(self, settings: DesignSettings, start: PhaseMask, device: torch.device) -> None:
         assert isinstance(settings.design, LearnedDesign)
         self._design = settings.design
+        start = _kicked(start, settings)
         self._phase = SearchedPhase(start, settings.optics, self._design.order).to(device)
         self._phase.requires_grad_(False)
         sampler = _ThroughPhase(settings, start, self._phase, device)
@@ -145,6 +149,22 @@ class LearnedTraining(Training):
                 state["state"].setdefault(int(number), {})[key] = value
         self._descent.load_state_dict(state)
         self.mask = self._present()
+
+
+def _kicked(start: PhaseMask, settings: DesignSettings) -> PhaseMask:
+    """The mask, with a random smooth phase if it has no structure."""
+    assert isinstance(settings.design, LearnedDesign)
+    if start.phase_rad.std() > _STRUCTURE_RAD:
+        return start
+    draw = np.random.default_rng(settings.training.seed)
+    amounts = draw.standard_normal(len(_KICKED))
+    amounts *= settings.design.kick_rad / max(float(np.linalg.norm(amounts)), 1e-9)
+    kick = zernike_mask(
+        replace(settings.optics, mask_pixel_um=start.pixel_um),
+        dict(zip(_KICKED, amounts.tolist(), strict=True)),
+        shape=(start.phase_rad.shape[0], start.phase_rad.shape[1]),
+    )
+    return replace(start, phase_rad=start.phase_rad + kick.phase_rad)
 
 
 class _ThroughPhase(Sampler):

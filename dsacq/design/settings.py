@@ -63,7 +63,9 @@ class LearnedDesign:
     an SLM cannot show and which throw light far aside. bound: weight of the logarithm of a single
     emitter's mean Cramer-Rao bound, which leads the mask while the network knows little. still:
     part of the steps before the mask begins to move; fixed: part of them after which it does no
-    more, so that the network learns the mask as it is.
+    more, so that the network learns the mask as it is. kick_rad: rms of a random smooth phase that
+    is added to a mask without structure at first: such a mask is the same seen from both sides of
+    the focus and turned any way, a saddle that is hard to leave.
     """
 
     kind: Literal["learned"]
@@ -73,6 +75,7 @@ class LearnedDesign:
     bound: NotNegative = 0.3
     still: Annotated[float, Field(ge=0, lt=1)] = 0.05
     fixed: Annotated[float, Field(gt=0, le=1)] = 0.75
+    kick_rad: NotNegative = 1.0
     slm: Panel = Panel()
 
     def __post_init__(self) -> None:
