@@ -105,7 +105,7 @@ def corrected(table: Localizations, drift: Drift) -> Localizations:
     moved = table.table.copy()
     shift = drift.at(moved["frame"].to_numpy())
     for axis, name in enumerate(POSITION):
-        moved[name] = (moved[name].to_numpy(np.float64) - shift[:, axis]).astype(moved[name].dtype)
+        moved[name] = (moved[name].to_numpy(np.float64) - shift[:, axis]).astype(np.float32)
     return Localizations(moved, table.origin | {"drift_corrected": True})
 
 
