@@ -13,6 +13,7 @@ from platformdirs import user_log_path
 from dsacq.errors import SettingsError, UserError
 from dsacq.version import software
 from ui.commands import (
+    analysing,
     benchmarking,
     calibrating,
     designing,
@@ -43,6 +44,13 @@ app.command("localize")(localizing.localize)
 app.command("overlay")(localizing.overlay)
 app.command("evaluate")(tables.evaluate)
 app.command("convert")(tables.convert)
+app.command("link")(analysing.link)
+app.command("merge")(analysing.merge)
+app.command("filter")(analysing.filter_rows)
+app.command("drift")(analysing.drift)
+app.command("resolution")(analysing.resolution)
+app.command("render")(analysing.render)
+app.command("motion")(analysing.motion)
 app.command("simulate")(simulating.simulate)
 app.command("estimate")(estimating.estimate)
 app.command("train")(training.train)

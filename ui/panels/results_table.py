@@ -17,10 +17,10 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from dsacq.analysis.row_filter import EXAMPLE, ordered, parsed, passing
 from dsacq.errors import SettingsError
 from ui.latest import Latest
 from ui.panels.results_model import Indices, ResultsModel
-from ui.row_filter import EXAMPLE, ordered, parsed, passing
 from ui.theme import AMBER
 
 if TYPE_CHECKING:

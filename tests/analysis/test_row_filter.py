@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsacq.analysis.row_filter import ordered, parsed, passing
 from dsacq.errors import SettingsError
-from ui.row_filter import ordered, parsed, passing
 
 TABLE = pd.DataFrame(
     {
