@@ -4,8 +4,10 @@ Nieuwenhuizen et al., Nat. Methods 10, 557 (2013).
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 from scipy.fft import next_fast_len
@@ -13,6 +15,7 @@ from scipy.signal.windows import tukey
 
 from dsacq.data import Localizations
 from dsacq.errors import SettingsError
+from dsacq.files.atomic import replacing
 
 Floats = NDArray[np.float64]
 
@@ -136,6 +139,20 @@ def line_profile(
         float(fwhm * np.sqrt(covariance[2, 2])),
         float(found[1]),
     )
+
+
+def rings_picture(results: list[RingCorrelation], path: Path) -> None:
+    """Curves of several planes in one figure. Raises FileError."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for one in results:
+        told = f"{one.plane}: {1e3 * one.resolution_um:.1f} nm"
+        axes.plot(one.per_um, one.smoothed, label=told)
+    axes.axhline(THRESHOLD, color="0.6", lw=0.8)
+    axes.set(xlabel="spatial frequency, 1/um", ylabel="ring correlation", ylim=(-0.1, 1.05))
+    axes.legend()
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")
 
 
 def _counted(place_um: Floats, size: int, pixel_um: float) -> Floats:

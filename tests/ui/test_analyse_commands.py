@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
+from rig_samples import write_rig
 from running import Run
 
 from dsacq.data import Localizations
@@ -121,3 +122,32 @@ def test_rows_are_merged_and_filtered(structure: Path, dsacq: Run) -> None:
     assert kept["frame"].max() < 1000
     assert dsacq(*keep, "--density-um", 0.2, "--where", "density_per_um3 > 100").code == 0
     assert "no_such" in dsacq.fails(*keep, "--where", "no_such > 3")
+
+
+def test_a_report_needs_no_other_file(tmp_path: Path, dsacq: Run) -> None:
+    rig = write_rig(tmp_path)
+    made = dsacq("live", "--rig", rig, "--frames", 6, "-o", "taken", "--json")
+    assert made.code == 0, made.err
+    rows = np.arange(24)
+    place = np.random.default_rng(0).uniform(1, 4, size=(24, 3))
+    table = Localizations(
+        _table(rows // 4, place).table.assign(track=rows % 4), {"model": "by hand"}
+    )
+    write_localizations(table, tmp_path / "found.parquet")
+    page = dsacq("report", "taken", "--table", "found.parquet", "-o", "taken.html")
+    assert page.code == 0, page.err
+    text = (tmp_path / "taken.html").read_text(encoding="utf-8")
+    for told in ("6 written", "24 in found.parquet", "by hand", "All localizations", "Motion"):
+        assert told in text
+    assert text.count("data:image/png;base64") == 4
+    assert 'src="http' not in text
+    assert "is no recording" in dsacq.fails("report", tmp_path, "-o", "r.html")
+    assert "ends in .html" in dsacq.fails("report", "taken", "-o", "r.pdf")
+
+
+def test_other_programs_get_their_files(tracks: Path, dsacq: Run) -> None:
+    assert dsacq("link", "moving.parquet", "-o", "tracks.parquet").code == 0
+    made = dsacq("convert", "tracks.parquet", "tracks.xml", "--format", "trackmate")
+    assert made.code == 0, made.err
+    assert (tracks / "tracks.xml").read_text(encoding="utf-8").count("<particle") >= 19
+    assert "not linked" in dsacq.fails("convert", "moving.parquet", "t.csv", "--format", "napari")

@@ -26,6 +26,7 @@ from ui.panels.reanalyse import ReanalysePanel
 from ui.panels.results_plots import ResultsPlots
 from ui.panels.results_table import ResultsTable
 from ui.reanalysis import Run
+from ui.reanalysis_tools import Tool
 from ui.session import Activity, Session
 
 FRAMES = 5
@@ -217,6 +218,44 @@ def test_what_was_found_before_a_frame_makes_its_tails(opened: ReanalysePanel) -
     tables = opened.recent(3, 20)
     assert [set(table["frame"]) for table in tables] == [{0}, {1}, {2}, {3}]
     assert [set(table["frame"]) for table in opened.recent(3, 2)] == [{2}, {3}]
+
+
+def use(qtbot: QtBot, panel: ReanalysePanel, tool: Tool) -> Run:
+    with qtbot.waitSignal(panel.tools.run_made, timeout=60_000):
+        panel.tools.tools[tool].click()
+    qtbot.waitUntil(panel.tools.rings.isEnabled, timeout=30_000)
+    return runs(panel)[-1]
+
+
+def test_tools_make_runs_of_the_run_shown(qtbot: QtBot, opened: ReanalysePanel) -> None:
+    live = runs(opened)[0]
+    assert "track" in live.found.table.columns
+    merged = use(qtbot, opened, Tool.merge)
+    assert len(merged.found) < len(live.found)
+    assert "became" in opened.told.text()
+    assert not opened.tools.tools[Tool.still].isEnabled()  # it has no tracks
+    opened.run.setCurrentIndex(0)
+    still = use(qtbot, opened, Tool.still)
+    assert still.name == "live, still"
+    assert "turned by up to" in opened.told.text()
+    linked = use(qtbot, opened, Tool.link)
+    assert linked.found.table["track"].nunique() > 1
+    assert linked.found.table["frame"].is_monotonic_increasing
+
+
+def test_a_tool_that_cannot_is_told(qtbot: QtBot, opened: ReanalysePanel) -> None:
+    opened.tools.tools[Tool.drift].click()
+    qtbot.waitUntil(lambda: "too few to tell a drift" in opened.told.text(), timeout=30_000)
+    assert len(runs(opened)) == 1
+
+
+def test_tools_draw_figures(qtbot: QtBot, opened: ReanalysePanel, tmp_path: Path) -> None:
+    opened.tools.draw_picture(tmp_path / "picture.png")
+    qtbot.waitUntil(lambda: "picture.png" in opened.told.text(), timeout=30_000)
+    assert (tmp_path / "picture.png").stat().st_size > 1000
+    opened.tools.draw_motion(tmp_path / "motion.png")
+    done = ("tracks: D", "No track has")
+    qtbot.waitUntil(lambda: any(one in opened.told.text() for one in done), timeout=30_000)
 
 
 @pytest.mark.parametrize(

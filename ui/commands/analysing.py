@@ -12,7 +12,6 @@ from ui.console import Json, print_json, say, training_bar
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsacq.analysis.resolution import RingCorrelation
     from dsacq.data import Localizations
 
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="Localizations.")]
@@ -195,13 +194,13 @@ def resolution(
     Correct drift before; link or merge, so that views of one molecule do not count as structure.
     Example: `dsacq resolution still.parquet -o frc.png`
     """
-    from dsacq.analysis.resolution import PLANES, ring_correlation
+    from dsacq.analysis.resolution import PLANES, ring_correlation, rings_picture
     from dsacq.files.localizations import read_localizations
 
     found = read_localizations(table, pixel_um=pixel_um)
     results = [ring_correlation(found, plane, pixel_nm / 1e3) for plane in PLANES]
     if output is not None:
-        _rings_picture(results, output)
+        rings_picture(results, output)
     told = {one.plane: round(1e3 * one.resolution_um, 2) for one in results}
     if as_json:
         print_json({"resolution_nm": told})
@@ -304,6 +303,28 @@ def motion(
         say(report.summary)
 
 
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RECORDING", help="Folder of a recording.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Page to write (.html).")],
+    table: Annotated[
+        Path | None, typer.Option(help="Localizations, in place of those beside the recording.")
+    ] = None,
+) -> None:
+    """One page on a recording: settings, counters, frames, a picture, histograms, motion.
+
+    Example: `dsacq report nucleus-1 -o nucleus-1.html`
+    """
+    from dsacq.analysis.report import recording_report
+    from dsacq.errors import FileError
+
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise FileError(f"{output}: a report's name ends in .html.")
+    with training_bar(4, 0, "reporting") as show:
+        for number, what in enumerate(recording_report(folder, table, output)):
+            show(number, what)
+    say(f"Report written to {output}.")
+
+
 def _read(table: Path, output: Path, pixel_um: float | None) -> "Localizations":
     from dsacq.files.localizations import format_of, read_localizations
 
@@ -337,24 +358,6 @@ def _drift_picture(rows: "pd.DataFrame", path: Path) -> None:
     for name in _DRIFTS:
         axes.plot(rows["frame"], 1e3 * rows[name], label=name[0])
     axes.set(xlabel="frame", ylabel="drift, nm")
-    axes.legend()
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")
-
-
-def _rings_picture(results: "list[RingCorrelation]", path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    from dsacq.analysis.resolution import THRESHOLD
-    from dsacq.files.atomic import replacing
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for one in results:
-        told = f"{one.plane}: {1e3 * one.resolution_um:.1f} nm"
-        axes.plot(one.per_um, one.smoothed, label=told)
-    axes.axhline(THRESHOLD, color="0.6", lw=0.8)
-    axes.set(xlabel="spatial frequency, 1/um", ylabel="ring correlation", ylim=(-0.1, 1.05))
     axes.legend()
     with replacing(path) as unfinished:
         figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")

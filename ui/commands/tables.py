@@ -104,16 +104,25 @@ def convert(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Table to write.")],
     kind: Annotated[
         str | None,
-        typer.Option("--format", help="parquet, csv, thunderstorm or picasso; default by ending."),
+        typer.Option(
+            "--format",
+            help="parquet, csv, thunderstorm, picasso (default: by ending), or to write only: "
+            "smap, napari, trackmate, matlab.",
+        ),
     ] = None,
     pixel_um: PixelUm = None,
 ) -> None:
-    """Convert localizations: Parquet, CSV, ThunderSTORM CSV, Picasso HDF5.
+    """Convert localizations: Parquet, CSV, ThunderSTORM, Picasso; SMAP, napari, TrackMate, MATLAB.
 
     Example: `dsacq convert positions.parquet positions.thunderstorm.csv`
     """
+    from dsacq.files.exports import EXPORTS, export
     from dsacq.files.localizations import read_localizations, write_localizations
 
     table = read_localizations(source, pixel_um=pixel_um)
+    if kind in EXPORTS:
+        export(table, target, kind)
+        say(f"{len(table)} localizations written to {target}.")
+        return
     write_localizations(table, target, format=kind, pixel_um=pixel_um)
     say(f"{len(table)} localizations written to {target}.")

@@ -20,6 +20,7 @@ from PyQt6.QtWidgets import (
 from ui.latest import Latest
 from ui.panels.reanalyse_movie import MovieTab
 from ui.panels.reanalyse_run import RunTab
+from ui.panels.reanalyse_tools import ToolsTab
 from ui.panels.results_plots import ResultsPlots
 from ui.panels.results_table import ResultsTable
 from ui.reanalysis import Opened, Run, open_recording
@@ -56,13 +57,14 @@ class ReanalysePanel(QWidget):
         self.told = QLabel()
         self.told.setObjectName("reanalyse_told")
         self.told.setWordWrap(True)
-        self.movie, self.again = MovieTab(), RunTab(session)
+        self.movie, self.again, self.tools = MovieTab(), RunTab(session), ToolsTab()
         self.table, self.plots = ResultsTable(), ResultsPlots()
         self.tabs = QTabWidget()
         self.tabs.setObjectName("reanalyse_tabs")
         for tab, name in (
             (self.movie, self.tr("Movie")),
             (self.again, self.tr("Run")),
+            (self.tools, self.tr("Tools")),
             (self.table, self.tr("Table")),
             (self.plots, self.tr("Plots")),
         ):
@@ -74,6 +76,9 @@ class ReanalysePanel(QWidget):
         self.again.run_made.connect(self._add_run)
         self.again.failed.connect(self._fail)
         self.again.said.connect(self._say)
+        self.tools.run_made.connect(self._add_run)
+        self.tools.failed.connect(self._fail)
+        self.tools.said.connect(self._say)
         self.table.rows_changed.connect(self.plots.set_rows)
         self.table.frame_asked.connect(self.movie.show_frame)
         session.ended.connect(self._on_recorded)
@@ -109,7 +114,7 @@ class ReanalysePanel(QWidget):
 
     def stop(self) -> None:
         """End all work beside the window, and close the movie; for when the window closes."""
-        for part in (self._opening, self.movie, self.again, self.table, self.plots):
+        for part in (self._opening, self.movie, self.again, self.tools, self.table, self.plots):
             part.stop()
         if self._movie is not None:
             self._movie.movie.close()
@@ -197,6 +202,7 @@ class ReanalysePanel(QWidget):
         self.plots.set_localizations(found)
         self.table.set_localizations(found)
         self.again.set_runs(self._runs, run)
+        self.tools.set_run(self._movie, run)
         self._emit_frame()
 
     def _on_frame(self, pixels: Any, index: int) -> None:
