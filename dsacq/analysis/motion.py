@@ -21,6 +21,8 @@ AXES = ("x_um", "y_um", "z_um")
 _LEAST_LENGTH = 5  # localizations of a track
 _FITTED = 0.25  # of the lags
 _LEAST_LAGS = 4
+_LARGEST_EXPONENT = 2.0  # straight, at constant speed
+_MOST_ERROR = 0.9  # of the first squared displacement
 _BOOTSTRAPS = 200
 _CONFIDENCE = (2.5, 97.5)  # percentiles
 
@@ -163,7 +165,8 @@ def anomalous(moved: Displacements, *, exposure_s: float | None = None, seed: in
     """Exponent and rate from the first quarter of the lags.
 
     The offset of the localization error is that of the stated sigmas, or fitted where there are
-    none; an exposure shortens the lag by a third of itself. Confidence by drawing tracks again.
+    none or they are larger than what is seen; the exponent is between 0 and 2. An exposure shortens
+    the lag by a third of itself. Confidence by drawing tracks again.
     """
     interval = float(moved.lag_s[0])
     exposed = interval if exposure_s is None else exposure_s
@@ -269,16 +272,21 @@ def _power(
     """Exponent and rate of a power law with the offset of the error."""
     dimensions = moved.dimensions
     offset = 2 * dimensions * moved.error_um2
+    # Errors stated larger than what is seen would leave nothing, or less, for the motion.
+    known = bool(offset < _MOST_ERROR * mean[0])
     start = max(float(np.interp(1.0, lag_s, mean)), 1e-9) / (2 * dimensions)
-    known = np.isfinite(offset)
 
     def misfit(values: Floats) -> Floats:
         level = offset if known else np.exp(values[2])
         curve = 2 * dimensions * np.exp(values[1]) * lag_s ** values[0] + level
         return np.asarray((curve - mean) / spread)
 
-    first = [1.0, np.log(start)] + ([] if known else [np.log(max(mean[0] / 3, 1e-12))])
-    found = optimize.least_squares(misfit, first, max_nfev=200).x
+    low, high = [0.0, -50.0], [_LARGEST_EXPONENT, 50.0]
+    first = [1.0, np.log(start)]
+    if not known:
+        top = np.log(max(float(mean.min()), 1e-12))
+        first, low, high = [*first, top - 1], [*low, top - 20], [*high, top]
+    found = optimize.least_squares(misfit, first, bounds=(low, high), max_nfev=200).x
     return float(found[0]), float(np.exp(found[1]))
 
 

@@ -107,6 +107,14 @@ def test_brownian_motion_has_the_exponent_one() -> None:
     assert found.exponent.value == pytest.approx(1.0, abs=0.05)
 
 
+def test_errors_stated_too_large_do_not_make_nonsense() -> None:
+    table = tracked(brownian(0.002, 40, 30))
+    rows = table.table.assign(sigma_x_um=0.06, sigma_y_um=0.06, sigma_z_um=0.06)
+    found = anomalous(displacements(Localizations(rows), INTERVAL_S)).exponent
+    assert 0 <= found.low <= found.value <= found.high <= 2
+    assert found.low < 1.1
+
+
 def test_a_sphere_that_confines_is_measured() -> None:
     draw, radius = np.random.default_rng(6), 0.3
     place = np.zeros((60, 3))

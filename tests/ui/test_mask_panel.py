@@ -117,6 +117,29 @@ def test_a_design_is_shown_and_what_is_on_the_slm_is_told(
     wait_for(qtbot, panel, "on the SLM")
 
 
+def test_a_mask_is_designed_for_the_rig(qtbot: QtBot, session: Session, tmp_path: Path) -> None:
+    coarse = SMALL.replace("mask_pixel_um = 24", "mask_pixel_um = 120")
+    panel = opened(qtbot, session, tmp_path, coarse)
+    click(qtbot, panel, "mask_design")
+    qtbot.waitUntil(lambda: "designing" in told(panel, "mask_about"), timeout=PATIENCE_MS)
+    last = panel.library.list.count()
+    qtbot.waitUntil(lambda: panel.library.list.count() == last + 1, timeout=PATIENCE_MS)
+    item = panel.library.list.currentItem()
+    assert item is not None
+    assert item.text() == "designed 1"
+    assert "mean bound" in told(panel, "mask_about")
+    qtbot.waitUntil(lambda: panel._mask is not None, timeout=PATIENCE_MS)
+    assert panel._mask is not None
+    assert panel._mask.phase_rad.std() > 0.3
+    # Begun again and stopped, the best so far is kept; closing ends one that goes on.
+    click(qtbot, panel, "mask_design")
+    qtbot.waitUntil(lambda: "designing" in told(panel, "mask_about"), timeout=PATIENCE_MS)
+    click(qtbot, panel, "mask_design")
+    qtbot.waitUntil(lambda: panel.library.list.count() == last + 2, timeout=PATIENCE_MS)
+    click(qtbot, panel, "mask_design")
+    panel.stop()
+
+
 def test_the_mask_of_the_rig_file_is_chosen(qtbot: QtBot, session: Session, tmp_path: Path) -> None:
     write_mask(replace(vortex(STANDARD_OPTICS), name="mine"), tmp_path / "mine.tif")
     text = SMALL.replace("[use]\n", '[use]\nmask = { file = "mine.tif" }\n')

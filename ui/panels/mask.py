@@ -105,7 +105,7 @@ class MaskPanel(QWidget):
             pattern=settings.pattern,
         )
         self._previewer.want(first, 0)
-        self.library.fill(rig.optics)
+        self.library.fill(rig.optics, settings.psf)
         used = settings.use.mask
         self.library.choose("flat" if used is None or used.design is None else used.design)
         if used is not None and used.file is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from dsacq.design.fisher import FisherStep
     from dsacq.physics.masks import PhaseMask
     from dsacq.physics.optics import Optics
     from dsacq.physics.pupil import PsfModel
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PHOTONS, BACKGROUND = 3000.0, 20.0
 IMAGES, _BOUNDS = 9, 21
 _THUMBNAIL_PX = 400  # most columns
+_SHOWN_STEPS = 12  # of a design, between those that are shown
 _SAMPLES = 256  # most of a mask across the pupil for which bounds are computed
 
 Floats = NDArray[np.floating[Any]]
@@ -188,3 +190,23 @@ def read(path: Path, optics: "Optics") -> "Generator[PhaseMask]":
     from dsacq.files.masks import read_mask
 
     yield read_mask(path, optics=optics)
+
+
+def designed(optics: "Optics", model: "PsfModel") -> "Generator[FisherStep]":
+    """Steps of the search for the mask that is most precise for single emitters.
+
+    By the scalar model, which is quick, with the blur of the rig's own; its optima serve the
+    vectorial one.
+    """
+    from dsacq.design.fisher import fisher_design
+    from dsacq.design.settings import FisherDesign, Panel
+    from dsacq.physics.masks import flat
+    from dsacq.physics.pupil import PsfModel
+
+    design = FisherDesign(kind="fisher", photons=PHOTONS, background=BACKGROUND)
+    scalar = PsfModel(blur_px=model.blur_px)
+    shown: FisherStep | None = None
+    for step in fisher_design(flat(optics), optics, scalar, design, Panel()):
+        if shown is None or step.step - shown.step >= _SHOWN_STEPS or step.step == step.of:
+            shown = step
+            yield step
