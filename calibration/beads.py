@@ -13,6 +13,7 @@ SATURATED_PX = 4  # pixels of one plane at the same highest value
 LEAST_PHOTONS = 2000.0
 _FALL = 0.25  # of the photons of the median plane
 _GOOD_CORRELATION, _GOOD_CHI_SQUARE = 0.98, 1.3
+_DRIFT_NM = 100.0
 _SUSPICIOUS = 0.95  # chi-square of the other direction over that of the one told
 
 
@@ -79,12 +80,18 @@ def _counted(
         yield Progress(before + progress.passes, of, progress.chi_square)
 
 
-def doubts(found: Retrieved, other_direction: float = 1.0) -> list[str]:
+def doubts(found: Retrieved, other_direction: float = 1.0, moved_nm: float = 0.0) -> list[str]:
     """What speaks against a result, each in a sentence; nothing for a good one.
 
-    other_direction: chi-square of the other direction over that of this one.
+    other_direction: chi-square of the other direction over that of this one. moved_nm: the drift
+    of the sample during the scan.
     """
     told = []
+    if moved_nm > _DRIFT_NM:
+        told.append(
+            f"The sample moved sideways by {moved_nm:.0f} nm during the scan, which was taken into "
+            "account as an even drift: let the stage come to rest, and scan again."
+        )
     if other_direction < _SUSPICIOUS:
         told.append(
             f"The images fit better (chi-square {other_direction:.2f} times this) if the focus "

@@ -53,6 +53,7 @@ def bead_scan(scan: ZScan, bead: Bead, side_px: int, radius_um: float) -> BeadSc
         focus_um=scan.focus_um,
         counts_per_photon=scan.counts_per_photon,
         radius_um=radius_um,
+        drift_px=scan.drift_px or (0.0, 0.0),
     )
 
 

@@ -10,6 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calibration.registration import offset_px, shifted
 from calibration.retrieve import BeadScan
 from dsacq.files.atomic import replacing, write_atomically
 from dsacq.physics.optics import Optics
@@ -17,7 +18,6 @@ from dsacq.version import software
 
 Floats = NDArray[np.float64]
 
-_FINER = 20  # parts of a pixel, in which beads are registered
 _SMOOTH_PLANES = 0.6  # standard deviation along the focus
 
 
@@ -34,8 +34,8 @@ def average_psf(scan: BeadScan) -> Floats:
     stacks = [_without_background(one.planes) for one in singles]
     total = np.zeros_like(stacks[0])
     for stack in stacks:
-        shift = _offset_px(stacks[0], stack)
-        total += _shifted(stack, -shift)
+        shift = offset_px(stacks[0], stack)
+        total += shifted(stack, -shift)
     smooth = ndimage.gaussian_filter1d(total, _SMOOTH_PLANES, axis=0, mode="nearest")
     return np.asarray(smooth / smooth.sum((1, 2), keepdims=True))
 
@@ -73,27 +73,3 @@ def _without_background(planes: NDArray[np.floating]) -> Floats:
         [values[:, :2].reshape(len(values), -1), values[:, -2:].reshape(len(values), -1)], 1
     )
     return np.asarray(values - np.median(border, 1)[:, None, None])
-
-
-def _offset_px(first: Floats, other: Floats) -> Floats:
-    """(rows, columns) that `other` lies beside `first`: the peak of their correlation, summed over
-    the planes, and around it on a finer grid by a matrix Fourier transform (Guizar-Sicairos et al.,
-    Opt. Lett. 33, 156 (2008))."""
-    spectrum = (np.conj(np.fft.fft2(first)) * np.fft.fft2(other)).sum(0)
-    correlation = np.fft.ifft2(spectrum).real
-    shape = np.array(correlation.shape)
-    peak = np.array(np.unravel_index(int(correlation.argmax()), correlation.shape), float)
-    peak = np.where(peak > shape / 2, peak - shape, peak)
-    fine = np.arange(-1.5, 1.5 + 1e-9, 1 / _FINER)
-    rates = [np.fft.fftfreq(size) for size in correlation.shape]
-    rows = np.exp(2j * np.pi * np.outer(peak[0] + fine, rates[0]))
-    columns = np.exp(2j * np.pi * np.outer(rates[1], peak[1] + fine))
-    finer = (rows @ spectrum @ columns).real
-    row, column = np.unravel_index(int(finer.argmax()), finer.shape)
-    return np.asarray(peak + [fine[row], fine[column]])
-
-
-def _shifted(planes: Floats, shift_px: Floats) -> Floats:
-    rows, columns = (np.fft.fftfreq(size) for size in planes.shape[1:])
-    turn = np.exp(-2j * np.pi * (rows[:, None] * shift_px[0] + columns * shift_px[1]))
-    return np.asarray(np.fft.ifft2(np.fft.fft2(planes) * turn).real)

@@ -44,7 +44,8 @@ class Calibrated:
     @property
     def doubts(self) -> list[str]:
         """What speaks against it, each in a sentence."""
-        return doubts(self.found, self.other_direction)
+        moved_nm = 1e3 * math.hypot(*self.scan.drift_px) * self.optics.pixel_um
+        return doubts(self.found, self.other_direction, moved_nm)
 
     @property
     def summary(self) -> str:
@@ -77,6 +78,7 @@ class Calibrated:
             "chi_square": found.chi_square,
             "blur_px": found.blur_px,
             "beads": len(found.centre_um),
+            "drift_px": list(self.scan.drift_px),
             "height_um": found.height_um.tolist(),
             "other_direction_chi_square_ratio": self.other_direction,
             "doubts": self.doubts,

@@ -41,7 +41,8 @@ class BeadScan:
     part of the background. focus_um: (K,) travel of the objective, larger is deeper.
     counts_per_photon: of the camera, twice its gain for an EMCCD. radius_um: of the beads, which
     lie on the coverslip. bead: (K,) number of the bead in each plane, from 0; None for a single
-    one. The planes of a bead come together, in the order in which they were taken.
+    one. The planes of a bead come together, in the order in which they were taken. drift_px: (x, y)
+    by which the sample moved from a bead's first plane to its last, evenly.
     """
 
     planes: Floats
@@ -49,6 +50,7 @@ class BeadScan:
     counts_per_photon: float = 1.0
     radius_um: float = 0.05
     bead: NDArray[np.intp] | None = None
+    drift_px: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.planes.ndim != 3 or len(self.planes) != len(self.focus_um):
@@ -221,8 +223,8 @@ class _Pixels:
 
 class Search:
     """A search that goes on pass by pass. Beside the wavefront, it searches places and heights of
-    the beads and the blur. A drift is not searched: even a steady one takes from the phase what
-    that does to the image, tens of nm with a Tetrapod."""
+    the beads and the blur. A drift must be known: searched, even a steady one takes from the phase
+    what that does to the image, tens of nm with a Tetrapod."""
 
     def __init__(
         self,
@@ -245,6 +247,9 @@ class Search:
         self._noise = _corner_variance(self._data)
         self._bead = torch.as_tensor(scan.numbers, device=device)
         beads = int(self._bead.max()) + 1
+        self._drifted_px = _since_middle(self._bead, beads)[:, None] * torch.tensor(
+            scan.drift_px, dtype=torch.float32, device=device
+        )
         self._place_px = torch.zeros(beads, 2, device=device, requires_grad=True)
         self._raised_um = torch.zeros(beads, device=device, requires_grad=beads > 1)
         blur = max(model.blur_px, 2 * _LEAST_BLUR_PX)
@@ -321,7 +326,7 @@ class Search:
     def _images(self, some: Tensor) -> Tensor:
         """(n, H, W) of these planes, per photon."""
         bead = self._bead[some]
-        place_um = self._place_px[bead] * self._optics.pixel_um
+        place_um = (self._place_px[bead] + self._drifted_px[some]) * self._optics.pixel_um
         height_um = torch.full_like(place_um[:, :1], self._scan.radius_um)
         xyz_um = torch.cat((place_um, height_um), 1)
         shape = (self._data.shape[1], self._data.shape[2])
@@ -379,6 +384,15 @@ class Search:
         levelled *= np.exp(-1j * np.angle(levelled[lit].sum()))
         flat = np.where(lit, np.angle(levelled), 0).astype(np.float32)
         return flat, np.array(tilt) / per_px
+
+
+def _since_middle(bead: Tensor, beads: int) -> Tensor:
+    """(K,) time of each plane in the scan of its bead, from -1/2 to 1/2."""
+    since = torch.zeros(len(bead), device=bead.device)
+    for number in range(beads):
+        here = bead == number
+        since[here] = torch.linspace(-0.5, 0.5, int(here.sum()), device=bead.device)
+    return since
 
 
 def _lit(optics: Optics, model: PsfModel, samples: int, pixel_um: float) -> Tensor:

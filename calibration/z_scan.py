@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from calibration.registration import likeness, offset_px
 from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing, write_atomically
@@ -24,7 +25,7 @@ from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
 from dsacq.version import software
 from hardware.pictures import pictures
-from hardware.protocols import DeviceError
+from hardware.protocols import DeviceError, Stage
 from hardware.rig import Rig
 from hardware.slm_pattern import Panel, PupilAlignment
 
@@ -34,6 +35,7 @@ _APPROACH_UM = 1.0  # from below: the first position is reached as all others ar
 _SETTLE_S = 0.05  # of the stage, before a plane
 _MISSED = 0.5  # of a step, that a plane may lie beside its place
 _MOST_PLANES = 1000
+_LEAST_LIKENESS = 0.3  # of the first picture and the one at the end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +73,23 @@ class ZScanSettings:
 class Plane:
     """The sum of the frames at one position. number: from 0, of `of`. focus_um: as the stage
     measured it. counts (rows, columns): the camera's offset is left in. frames: each by itself,
-    (N, rows, columns), where they were asked for."""
+    (N, rows, columns), where they were asked for. again: with the last plane, the sum at the first
+    position once more, which tells how the sample moved meanwhile."""
 
     number: int
     of: int
     focus_um: float
     counts: NDArray[np.float32]
     frames: NDArray[np.float32] | None = None
+    again: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class ZScan:
     """planes (K, rows, columns) counts; focus_um (K,). counts_per_photon: twice the gain of an
     EMCCD. saturated: least sum that holds a saturated pixel. panel, alignment: the SLM that the
-    mask was shown on, or None, and where."""
+    mask was shown on, or None, and where. drift_px: (x, y) of the sample from the first plane to
+    the last, or None where it is not known."""
 
     planes: NDArray[np.float32]
     focus_um: NDArray[np.float64]
@@ -95,6 +100,7 @@ class ZScan:
     mask_name: str
     panel: Panel | None = None
     alignment: PupilAlignment = PupilAlignment()  # noqa: RUF009 - frozen
+    drift_px: tuple[float, float] | None = None
 
 
 def z_scan(
@@ -127,10 +133,7 @@ def z_scan(
         for number, wanted_um in enumerate(positions):
             if stop.is_set():
                 return
-            focus.move_to(float(wanted_um))
-            time.sleep(_SETTLE_S)
-            with closing(pictures(rig.camera, settings.frames)) as coming:
-                frames = np.stack([frame.astype(np.float32) for frame in coming])
+            frames = _taken(rig, focus, float(wanted_um), settings.frames)
             reached_um = focus.position_um()
             if abs(reached_um - wanted_um) > _MISSED * settings.step_um:
                 raise DeviceError(
@@ -140,10 +143,36 @@ def z_scan(
                 )
             counts = frames.sum(0)
             kept = frames if keep_frames else None
-            yield Plane(number, len(positions), reached_um, counts, kept)
+            again = None
+            if number == len(positions) - 1:
+                focus.move_to(max(low, float(positions[0]) - _APPROACH_UM))
+                again = _taken(rig, focus, float(positions[0]), settings.frames).sum(0)
+            yield Plane(number, len(positions), reached_um, counts, kept, again)
     finally:
         rig.dark()
         focus.move_to(before_um)
+
+
+def _taken(rig: Rig, focus: Stage, wanted_um: float, count: int) -> NDArray[np.float32]:
+    """Frames at a position."""
+    focus.move_to(wanted_um)
+    time.sleep(_SETTLE_S)
+    with closing(pictures(rig.camera, count)) as coming:
+        return np.stack([frame.astype(np.float32) for frame in coming])
+
+
+def _drift_px(planes: list[Plane]) -> tuple[float, float] | None:
+    """(x, y) from the first plane to the last, if the same is seen once more at the end."""
+    first, again = planes[0].counts.astype(np.float64), planes[-1].again
+    if again is None or len(planes) < 2:
+        return None
+    first, last = first - np.median(first), again - np.median(again).astype(np.float64)
+    offset = offset_px(first[None], last[None])
+    if likeness(first, last, offset) < _LEAST_LIKENESS:
+        return None
+    # It came back one plane's time after the last.
+    row, column = offset * (len(planes) - 1) / len(planes)
+    return float(column), float(row)
 
 
 def scan_of(rig: Rig, planes: list[Plane], settings: ZScanSettings) -> ZScan:
@@ -165,6 +194,7 @@ def scan_of(rig: Rig, planes: list[Plane], settings: ZScanSettings) -> ZScan:
         mask_name="none" if rig.mask is None else rig.mask.name,
         panel=None if rig.slm is None else Panel(rig.slm.shape, rig.slm.pixel_um),
         alignment=rig.settings.pattern.alignment,
+        drift_px=_drift_px(planes),
     )
 
 
@@ -182,6 +212,7 @@ def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: P
         "optics": asdict(scan.optics),
         "psf": asdict(scan.psf),
         "settings": asdict(settings),
+        "drift_px": scan.drift_px,
         "exposure_s": rig.camera.exposure_s,
         "noise_known": rig.noise() is not None,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -216,10 +247,16 @@ def read_scan(folder: Path) -> ZScan:
             mask_name=str(facts["mask_name"]),
             panel=None if facts["slm"] is None else Panel(**facts["slm"]),
             alignment=validated(PupilAlignment, facts["alignment"], str(path)),
+            drift_px=None if facts.get("drift_px") is None else _pair(facts["drift_px"]),
         )
     if planes.ndim != 3 or len(planes) != len(focus_um):
         raise FileError(f"{folder}: {PLANES} and {FACTS} do not belong together.")
     return scan
+
+
+def _pair(values: list[float]) -> tuple[float, float]:
+    x, y = values
+    return float(x), float(y)
 
 
 def is_scan(path: Path) -> bool:

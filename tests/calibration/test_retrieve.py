@@ -89,6 +89,23 @@ def test_the_phase_has_no_piston_and_no_tilt(retrieved: Retrieved) -> None:
         assert abs(np.angle((phasor * np.roll(phasor, 1, axis).conj())[both].sum())) < 0.01
 
 
+def test_a_known_drift_is_followed() -> None:
+    share = np.linspace(-0.5, 0.5, len(FOCUS_UM))
+    mask, drift_um = tetrapod(OPTICS), (0.1, -0.05)
+    planes = np.stack(
+        [
+            images(mask, (drift_um[0] * part, drift_um[1] * part), BLUR_PX)[n]
+            for n, part in enumerate(share)
+        ]
+    )
+    counts = np.random.default_rng(3).poisson(1e6 * planes + 50)
+    scan = BeadScan(planes=counts, focus_um=FOCUS_UM, radius_um=RADIUS_UM)
+    drift_px = (drift_um[0] / OPTICS.pixel_um, drift_um[1] / OPTICS.pixel_um)
+    followed = found(replace(scan, drift_px=drift_px), OPTICS, PsfModel(), QUICK)
+    ignored = found(scan, OPTICS, PsfModel(), QUICK)
+    assert followed.chi_square < 0.95 * ignored.chi_square
+
+
 def test_beads_at_other_places_and_heights_give_one_phase() -> None:
     mask, random = tetrapod(OPTICS), np.random.default_rng(5)
     heights, places = np.array([0.15, -0.05, -0.1]), [(0.0, 0.0), (0.05, -0.02), (-0.04, 0.03)]

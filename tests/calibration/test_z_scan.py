@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from calibration.finding import bead_scan, best_beads, find_beads
-from calibration.z_scan import ZScan, ZScanSettings, on_coverslip, read_scan, write_scan, z_scan
+from calibration.z_scan import (
+    ZScan,
+    ZScanSettings,
+    on_coverslip,
+    read_scan,
+    scan_of,
+    write_scan,
+    z_scan,
+)
 from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
 from dsacq.physics.masks import astigmatism
@@ -52,13 +60,29 @@ def test_it_goes_upwards_and_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(rig.focus, "move_to", lambda um: (moves.append(um), move(um)))
         before = rig.focus.position_um()
         planes = list(z_scan(rig, SETTINGS))
-        assert moves == [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, before]
+        assert moves == [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, -2.0, -1.0, before]
         assert [plane.focus_um for plane in planes] == [-1.0, -0.5, 0.0, 0.5, 1.0]
         assert [plane.number for plane in planes] == list(range(5))
         assert planes[0].counts.shape == (160, 160)
         offset = rig.noise().offset_adu
         assert 2 * offset < np.median(planes[0].counts) < 4 * offset
         assert not any(laser.emitting for laser in rig.lasers.values())
+
+
+def test_a_sample_that_moves_is_noticed() -> None:
+    stages = {"stage_x": {"kind": "simulated", "axis": "x"}}
+    with opened(**stages) as rig:
+        still = scan_of(rig, list(z_scan(rig, SETTINGS)), SETTINGS)
+        assert still.drift_px == pytest.approx((0, 0), abs=0.02)
+        planes = []
+        for plane in z_scan(rig, SETTINGS):
+            planes.append(plane)
+            # As the last position is followed by the first once more, before it is told.
+            rig.stage_x.move_to(rig.stage_x.position_um() + 0.022)
+        moved = scan_of(rig, planes, SETTINGS)
+        # Four steps of 0.2 px, seen after the last plane: 4/5 of that by then.
+        assert moved.drift_px == pytest.approx((-0.8 * 0.8, 0), abs=0.05)
+        assert best_beads(moved, 31, 0.05).drift_px == moved.drift_px
 
 
 def test_what_cannot_be_is_refused_before_anything_moves() -> None:
