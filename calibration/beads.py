@@ -1,6 +1,7 @@
 """What a bead scan must be to be trusted, and which way its focus moved."""
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ LEAST_PHOTONS = 2000.0
 _FALL = 0.25  # of the photons of the median plane
 _GOOD_CORRELATION, _GOOD_CHI_SQUARE = 0.98, 1.3
 _DRIFT_NM = 100.0
+_TRIAL = 0.25  # of the passes, for each direction of the focus
 _SUSPICIOUS = 0.95  # chi-square of the other direction over that of the one told
 
 
@@ -53,18 +55,22 @@ def _require_usable(scan: BeadScan) -> None:
 def retrieve_checked(
     scan: BeadScan, optics: Optics, model: PsfModel, settings: RetrieveSettings
 ) -> Generator[Progress, None, tuple[Retrieved, float]]:
-    """Retrieve, and once more with the focus the other way.
+    """Retrieve, after shorter searches with the focus as told and the other way.
 
     Returns what was found with the focus as told, and the chi-square of the other direction over
-    that of this one. A scalar PSF with its bead on the coverslip fits both ways equally well, with
-    the phase turned by 180 degrees and negated; only the vectorial model tells them apart.
+    that of this one in the shorter searches. A scalar PSF with its bead on the coverslip fits both
+    ways equally well, with the phase turned by 180 degrees and negated; only the vectorial model
+    tells them apart.
     """
-    of = 2 * settings.passes
-    found = yield from _counted(retrieve(scan, optics, model, settings=settings), 0, of)
-    other = yield from _counted(
-        retrieve(scan.reversed(), optics, model, settings=settings), settings.passes, of
-    )
-    return found, other.chi_square / found.chi_square
+    short = replace(settings, passes=max(1, int(_TRIAL * settings.passes)))
+    of, done = 2 * short.passes + settings.passes, 0
+    chi_square = []
+    for images in (scan, scan.reversed()):
+        tried = yield from _counted(retrieve(images, optics, model, settings=short), done, of)
+        chi_square.append(tried.chi_square)
+        done += short.passes
+    found = yield from _counted(retrieve(scan, optics, model, settings=settings), done, of)
+    return found, chi_square[1] / chi_square[0]
 
 
 def _counted(
