@@ -13,6 +13,9 @@ _BORDER_PX = 5  # emitters farther outside the frame are dropped
 _ALONE_UM = 1.0  # of insignificant emitters closer than this, one is dropped at a time
 _SAME_SIGMAS = 3.0  # emitters less apart than this times the error of their distance are one
 _SAME_UM = 0.4  # but never those farther apart
+_UNUSUAL = 5.0  # times the median brightness: of these it is asked whether the data hold them
+_FEW = 5  # emitters, whose median tells nothing
+_OUTSHONE, _OUTSHONE_SIGMAS = 0.05, 3.0  # of an emitter's light beyond the data, and what is noise
 _LIT = 0.5  # of a pixel's noise: with less light a pixel is not among emitters
 _MEDIAN_SQUARE = 0.455  # of a standard normal number
 _LIGHT_SEEN = 0.99  # of the squared image of an emitter, within reach
@@ -162,7 +165,7 @@ class FittedFrame:
 
         Returns whether any were, as the rest then need another sweep.
         """
-        gone = self._outside()
+        gone = self._outside() | self._impossible()
         for group in self._groups:
             members = torch.tensor(group.members, device=gone.device)
             gone[members] |= self._joined(members, self._covariance[group])
@@ -177,6 +180,21 @@ class FittedFrame:
         size = self.xyz_um.new_tensor([self.shape[1], self.shape[0]])
         limit = (size / 2 + _BORDER_PX) * self.pixel_um
         return (self.xyz_um[:, :2].abs() > limit).any(1)
+
+    def _impossible(self) -> Tensor:
+        """Emitters that alone outshine the data, which only a background below zero makes up for.
+
+        A wide image and a smooth background can cancel each other; what is left is no emitter.
+        """
+        gone = torch.zeros(len(self.xyz_um), dtype=torch.bool, device=self.xyz_um.device)
+        if len(gone) < _FEW:
+            return gone
+        unusual = self.brightness > _UNUSUAL * self.brightness.median()
+        most = self.electrons + _OUTSHONE_SIGMAS * self.variance.sqrt()
+        for index in unusual.nonzero().flatten().tolist():
+            beyond = (self.light_of(index) - most).clamp_min(0).sum()
+            gone[index] = beyond > _OUTSHONE * self.brightness[index]
+        return gone
 
     def _joined(self, members: Tensor, covariance: Tensor) -> Tensor:
         """Which of the members now stand in for nothing, as a neighbour took their light."""

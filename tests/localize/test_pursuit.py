@@ -13,6 +13,7 @@ from dsacq.analysis.metrics import evaluate
 from dsacq.data import COLUMNS, Localizations, Roi
 from dsacq.errors import SettingsError
 from dsacq.files.masks import read_mask
+from dsacq.localize.fitted_frame import FittedFrame
 from dsacq.localize.pursuit import PursuitSettings, pursue
 from dsacq.localize.refine import psf_source, refine
 from dsacq.localize.templates import Templates
@@ -140,3 +141,16 @@ def test_published_frames_are_refined_to_the_bound(
 def test_frames_smaller_than_an_image_are_searched(mask: PhaseMask) -> None:
     noise = np.random.default_rng(1).poisson(150, (1, 3, 5)).astype(np.uint16)
     assert len(next(pursue(Frames(noise), mask, OPTICS, MODEL, [0]))) == 0
+
+
+def test_an_emitter_that_outshines_the_data_is_none(mask: PhaseMask) -> None:
+    frames, truth = simulated(mask, 8, (70, 70))
+    source = psf_source(mask, OPTICS, MODEL)
+    electrons = torch.from_numpy(frames.frame(0))
+    frame = FittedFrame(electrons, source, read_variance=0.0, excess=False, reach=30)
+    centre = torch.tensor([35.0, 35.0, 0.0]) * OPTICS.pixel_um
+    frame.add(torch.from_numpy(truth.positions_um()).float() - centre)
+    frame.settle(5.0, 10, 3)
+    assert not bool(frame._impossible().any())
+    frame.brightness[3] *= 30
+    assert frame._impossible().nonzero().flatten().tolist() == [3]
