@@ -146,10 +146,10 @@ def test_frames_smaller_than_an_image_are_searched(mask: PhaseMask) -> None:
 def test_an_emitter_that_outshines_the_data_is_none(mask: PhaseMask) -> None:
     frames, truth = simulated(mask, 8, (70, 70))
     source = psf_source(mask, OPTICS, MODEL)
-    electrons = torch.from_numpy(frames.frame(0))
+    electrons = torch.tensor(frames.frame(0))
     frame = FittedFrame(electrons, source, read_variance=0.0, excess=False, reach=30)
     centre = torch.tensor([35.0, 35.0, 0.0]) * OPTICS.pixel_um
-    frame.add(torch.from_numpy(truth.positions_um()).float() - centre)
+    frame.add(torch.tensor(truth.positions_um()).float() - centre)
     frame.settle(5.0, 10, 3)
     assert not bool(frame._impossible().any())
     frame.brightness[3] *= 30
