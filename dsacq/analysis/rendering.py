@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from matplotlib import colormaps
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from dsacq.data import Localizations
@@ -30,7 +30,6 @@ _WIDTHS = 8  # different Gaussians; precisions between are shown as the next
 _MOST_PX = 400_000_000
 _BRIGHTEST = 99.5  # percentile of the lit pixels that is shown as white
 _GAMMA = 0.6
-_BAR_PX, _MARGIN_PX = 6, 12
 _BAR_LENGTHS_UM = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
@@ -243,21 +242,26 @@ def _with_bars(rgb: NDArray[np.uint8], image: Rendered) -> NDArray[np.uint8]:
         return rgb
     picture = Image.fromarray(rgb)
     draw = ImageDraw.Draw(picture)
+    size = max(12, min(rows, columns) // 45)
+    font, margin = ImageFont.load_default(size), size
     wanted = columns * image.pixel_um / 5
     length_um = min(_BAR_LENGTHS_UM, key=lambda length: abs(np.log(length / wanted)))
-    length = round(length_um / image.pixel_um)
-    bottom = rows - _MARGIN_PX
-    draw.rectangle((_MARGIN_PX, bottom - _BAR_PX, _MARGIN_PX + length, bottom), fill="white")
-    draw.text((_MARGIN_PX, bottom - _BAR_PX - 14), f"{length_um:g} um", fill="white")
+    length, bottom = round(length_um / image.pixel_um), rows - margin
+    draw.rectangle((margin, bottom - size // 3, margin + length, bottom), fill="white")
+    draw.text(
+        (margin, bottom - size // 3 - 2), f"{length_um:g} um", fill="white", font=font, anchor="lb"
+    )
     if image.depth_um is not None:
-        high = min(120, rows // 3)
+        high, left = min(10 * size, rows // 3), columns - margin - size
         hues = (colormaps["turbo"](np.linspace(1, 0, high))[:, :3] * 255).astype(np.uint8)
-        bar = Image.fromarray(np.repeat(hues[:, None], 10, 1))
-        left = columns - _MARGIN_PX - 10
-        picture.paste(bar, (left, _MARGIN_PX))
+        picture.paste(Image.fromarray(np.repeat(hues[:, None], size, 1)), (left, margin))
         low_um, high_um = image.depth_range_um
         axis = AXES[image.plane][2][0]
-        draw.text((left - 46, _MARGIN_PX - 2), f"{high_um:.2f}", fill="white")
-        draw.text((left - 46, _MARGIN_PX + high - 10), f"{low_um:.2f}", fill="white")
-        draw.text((left - 46, _MARGIN_PX + high // 2 - 6), f"{axis}, um", fill="white")
+        for down, told, anchor in (
+            (0, f"{high_um:.2f}", "rt"),
+            (high // 2, f"{axis}, um", "rm"),
+            (high, f"{low_um:.2f}", "rb"),
+        ):
+            place = (left - size // 2, margin + down)
+            draw.text(place, told, fill="white", font=font, anchor=anchor)
     return np.asarray(picture)
