@@ -3,10 +3,10 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -23,6 +23,9 @@ from rich.progress import (
 from rich.text import Text
 
 from dsacq.errors import SettingsError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # Results go to standard output, everything said about the work to standard error.
 told = Console(stderr=True, highlight=False)
@@ -99,6 +102,16 @@ def _remarking(
     with Progress(*columns, console=told, transient=True) as progress:
         task = progress.add_task("", total=total, completed=begun_at)
         yield lambda reached, remark: progress.update(task, completed=reached, description=remark)
+
+
+def outcome(work: Generator[Item, None, Result], each: Callable[[Item], object]) -> Result:
+    """Run it to its end, each item given away; what it returns."""
+    while True:
+        try:
+            each(next(work))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 def frame_range(text: str | None, count: int) -> range:

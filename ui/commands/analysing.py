@@ -7,7 +7,7 @@ import typer
 
 from dsacq.errors import SettingsError
 from ui.commands.tables import PixelUm
-from ui.console import Json, print_json, say, training_bar
+from ui.console import Json, outcome, print_json, say, training_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,12 +156,7 @@ def drift(
     else:
         work = estimate_drift(found)
         with training_bar(100, 0, "following") as show:
-            while True:
-                try:
-                    show(next(work), "")
-                except StopIteration as end:
-                    drifted = end.value
-                    break
+            drifted = outcome(work, lambda percent: show(percent, ""))
     _write(corrected(found, drifted), output, pixel_um)
     frames = drifted.first_frame + np.arange(len(drifted.drift_um))
     rows = pd.DataFrame({"frame": frames} | dict(zip(_DRIFTS, drifted.drift_um.T, strict=True)))

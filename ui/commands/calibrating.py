@@ -8,7 +8,7 @@ import typer
 
 from dsacq.errors import FileError, SettingsError
 from ui.commands.rigs import screens
-from ui.console import Json, print_json, say, tracked, training_bar
+from ui.console import Json, outcome, print_json, say, tracked, training_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -273,13 +273,7 @@ def field(
     settings = retrieve_settings(whole.optics, passes)
     work = field_map(scans, places_um, mask, whole.optics, model, settings)
     with training_bar(len(scans) * passes, 0, "searching") as show:
-        while True:
-            try:
-                progress = next(work)
-            except StopIteration as end:
-                found = end.value
-                break
-            show(progress.passes, f"chi-square {progress.chi_square:.2f}")
+        found = outcome(work, lambda one: show(one.passes, f"chi-square {one.chi_square:.2f}"))
     told = (
         f"{len(usable)} beads: the phase changes by up to {found.span_waves:.3f} waves rms from "
         "the middle of their field."
@@ -353,13 +347,7 @@ def precision(
     held = held_bead(planes, usable_beads(scan, side_px)[0], side_px)
     fits = localized(held, mask, scan.optics, model, noise, radius_um)
     with tracked(len(held), "localizing") as advance:
-        while True:
-            try:
-                next(fits)
-            except StopIteration as end:
-                found = end.value
-                break
-            advance()
+        found = outcome(fits, lambda _: advance())
     ratio = np.median([one.ratio for one in found], axis=0).tolist()
     bias_nm = [1e3 * float(max(abs(one.bias_um[axis]) for one in found)) for axis in range(3)]
     told = (
@@ -515,13 +503,7 @@ def camera(
             electrons_per_adu=em_electrons_per_adu,
         )
         with tracked(of, "measuring") as advance:
-            while True:
-                try:
-                    next(work)
-                except StopIteration as end:
-                    result = end.value
-                    break
-                advance()
+            result = outcome(work, lambda _: advance())
     write_camera(result, output)
     if rig_file is not None:
         write_noise(rig_file, noise_table(result, output, rig_file))
