@@ -16,6 +16,8 @@ from ui.commands import (
     analysing,
     benchmarking,
     calibrating,
+    calibrating_camera,
+    calibrating_field,
     designing,
     estimating,
     exporting,
@@ -60,6 +62,10 @@ app.command("models")(models.models)
 app.command("import-deepstorm3d")(models.import_deepstorm3d)
 app.command("export-onnx")(exporting.export_onnx)
 app.command("live")(live.live)
+calibrating.app.command("camera")(calibrating_camera.camera)
+calibrating.app.command("field")(calibrating_field.field)
+calibrating.app.command("stack")(calibrating_field.stack)
+calibrating.app.command("truth")(calibrating_field.truth)
 app.add_typer(masks.app, name="masks")
 app.add_typer(calibrating.app, name="calibrate")
 app.add_typer(rigs.app, name="rig")
