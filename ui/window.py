@@ -225,8 +225,8 @@ class MainWindow(QMainWindow):
             self.camera.set_region(region_px)
 
     def _show_found(self, table: Any) -> None:
-        self.space.add_found(table)
         if not self._stored:
+            self.space.add_found(table)
             self.view.add_found(table)
 
     @property
@@ -236,6 +236,7 @@ class MainWindow(QMainWindow):
 
     def _on_tab(self) -> None:
         self.view.clear_found()
+        self.space.clear()
         if self._stored:
             self._on_movie()
             self.reanalyse.show_again()
@@ -259,8 +260,8 @@ class MainWindow(QMainWindow):
         self._state.setStyleSheet(f"color: {RED}; font-weight: bold;" if recording else "")
         if activity in (Activity.looking, Activity.recording):
             self._banner.hide()
-            self.space.clear()
             if not self._stored:
+                self.space.clear()
                 self.view.clear_found()
                 self._use_pixels_of_camera()
 
@@ -271,6 +272,9 @@ class MainWindow(QMainWindow):
         self.view.set_frame(pixels)
         for table in self.reanalyse.recent(index, TAIL_FRAMES):
             self.view.add_found(table)
+        self.space.clear()
+        for table in self.reanalyse.recent(index, self.space.frames.value()):
+            self.space.add_found(table)
 
     def _train_with(self, result: "Calibrated") -> None:
         self.train.take_psf(result.found.mask, result.psf, result.found.blur_px)

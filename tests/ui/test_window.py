@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PyQt6.QtCore import QMimeData, QPointF, QSettings, Qt, QUrl
 from PyQt6.QtGui import QDropEvent
@@ -12,11 +13,13 @@ from PyQt6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from rig_samples import write_rig
 
+from dsacq.data import Localizations
 from dsacq.files.movies import open_movie
 from dsacq.files.recording import read_facts
 from hardware.rig import Rig
 from hardware.rig_file import read_rig
 from ui.app import make_window, open_session
+from ui.reanalysis import Run
 from ui.session import Activity, Session
 from ui.theme import apply_theme
 from ui.window import MainWindow
@@ -205,6 +208,27 @@ def test_a_stored_frame_stays_beside_a_live_view(
         qtbot.waitUntil(lambda: len(shown) > before + 3, timeout=PATIENCE_MS)
         window._tasks.setCurrentWidget(window.reanalyse)
         qtbot.wait(100)
+
+
+def test_what_a_movie_holds_is_seen_in_3d(
+    qtbot: QtBot, window: MainWindow, session: Session, tmp_path: Path
+) -> None:
+    with qtbot.waitSignal(
+        session.ended, timeout=PATIENCE_MS, check_params_cb=lambda _update, folder: folder
+    ):
+        session.record(tmp_path / "one", 5, {})
+    window.open_recording(tmp_path / "one")
+    qtbot.waitUntil(lambda: window.reanalyse.shows_movie, timeout=PATIENCE_MS)
+    rows = np.arange(5)
+    columns = {name: np.full(5, 1.0) + rows for name in ("x_um", "y_um", "z_um")}
+    found = Localizations.from_columns(frame=rows, **columns)
+    window.reanalyse._add_run(Run("by hand", "none", range(5), found))
+    window.reanalyse.movie.show_frame(3)
+    seen = window.space._found
+    qtbot.waitUntil(lambda: len(seen) == 4, timeout=PATIENCE_MS)
+    assert [one.xyz_um[0, 0] for one in seen] == [1, 2, 3, 4]
+    window._tasks.setCurrentWidget(window.live)
+    assert not window.space._found
 
 
 def test_a_recording_is_dropped_on_the_window(
