@@ -25,6 +25,7 @@ from calibration.camera import (
 )
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing, write_atomically
+from dsacq.files.figures import save_figure
 from dsacq.files.movies import open_movie
 from dsacq.physics.camera import Camera, EmccdCamera
 from dsacq.version import software
@@ -236,5 +237,4 @@ def camera_page(result: CameraResult, path: Path) -> None:
         rows[1, column].hist(values.ravel(), 100, log=True)
         rows[1, column].set_xlabel(name)
         rows[1, column].set_ylabel("pixels")
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format="png")
+    save_figure(figure, path)

@@ -24,7 +24,7 @@ from calibration.retrieve import (
     pupil_samples,
 )
 from dsacq.errors import SettingsError
-from dsacq.files.atomic import replacing
+from dsacq.files.figures import save_figure
 from dsacq.physics.masks import PhaseMask, resampled
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
@@ -150,8 +150,7 @@ def field_page(field: FieldMap, path: Path, headline: str) -> None:
         axes.set_ylabel("y, um", fontsize=8)
     panels[-1].set_axis_off()
     figure.colorbar(shown, ax=panels[-1], label="rad rms, beside the common phase")
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")
+    save_figure(figure, path)
 
 
 class _Beside(Wavefront):

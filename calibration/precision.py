@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calibration.finding import Bead, bead_window
 from calibration.z_scan import Plane
 from dsacq.errors import SettingsError
-from dsacq.files.atomic import replacing
+from dsacq.files.figures import save_figure
 from dsacq.localize.refine import psf_source, refine
 from dsacq.physics.camera import Camera, read_variance_electrons, response, to_electrons
 from dsacq.physics.masks import PhaseMask
@@ -142,5 +142,4 @@ def precision_page(found: list[AtFocus], path: Path, headline: str) -> None:
     bias.set_ylabel("bias from the median, nm")
     for axes in (spread, ratio, bias):
         axes.set_xlabel("focus, um")
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")
+    save_figure(figure, path)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from calibration.retrieve import BeadScan, Retrieved
-from dsacq.files.atomic import replacing
+from dsacq.files.figures import save_figure
 
 _SHOWN = 9
 
@@ -47,5 +47,4 @@ def report(found: Retrieved, scan: BeadScan, path: Path, headline: str) -> None:
     right.set_ylim(0, None)
     right.set_xlabel("focus, um")
     right.set_ylabel("photons of the bead")
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")
+    save_figure(figure, path)

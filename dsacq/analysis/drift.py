@@ -9,13 +9,16 @@ then against all others.
 from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.interpolate import make_smoothing_spline
 
 from dsacq.data import POSITION, Localizations
 from dsacq.errors import SettingsError
+from dsacq.files.figures import save_figure
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -130,6 +133,18 @@ def fiducial_drift(table: Localizations, tracks: list[int]) -> Drift:
         parts.append(along - along.mean(0))
     drift = np.mean(parts, axis=0)
     return Drift(first, drift - drift[0])
+
+
+def drift_picture(drift: Drift, path: Path) -> None:
+    """Drift over frames. Raises FileError."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    frames = drift.first_frame + np.arange(len(drift.drift_um))
+    for axis, name in enumerate("xyz"):
+        axes.plot(frames, 1e3 * drift.drift_um[:, axis], label=name)
+    axes.set(xlabel="frame", ylabel="drift, nm")
+    axes.legend()
+    save_figure(figure, path)
 
 
 class _Places:

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from dsacq.design.fisher import pair_bounds
-from dsacq.files.atomic import replacing
+from dsacq.files.figures import save_figure
 from dsacq.physics.fisher import crlb
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
@@ -110,8 +110,7 @@ def comparison_picture(reports: list[MaskReport], path: Path) -> None:
     panels[5].set_ylabel("mean bound, nm (pale: aberrated)")
     for axes in panels[:5]:
         axes.grid(alpha=0.3)
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")
+    save_figure(figure, path)
 
 
 def _examined(

@@ -20,7 +20,7 @@ from dsacq.analysis.motion import (
 )
 from dsacq.analysis.rigid_motion import RigidMotion
 from dsacq.data import Localizations
-from dsacq.files.atomic import replacing
+from dsacq.files.figures import save_figure
 
 _TRACKS = 100  # whose own curves are drawn
 
@@ -89,7 +89,12 @@ def motion_report(
 
 
 def motion_picture(report: MotionReport, path: Path) -> None:
-    """Displacements over lags, diffusion by track, jump distances, rotation. Raises FileError."""
+    """Write `motion_figure`. Raises FileError."""
+    save_figure(motion_figure(report), path)
+
+
+def motion_figure(report: MotionReport) -> Figure:
+    """Displacements over lags, diffusion by track, jump distances, rotation."""
     moved = report.moved
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     figure.suptitle(report.summary, fontsize=10)
@@ -117,5 +122,4 @@ def motion_picture(report: MotionReport, path: Path) -> None:
             jumps.plot(report.rigid.frame, turn, label=f"about {name}")
         jumps.set(xlabel="frame", ylabel="rotation of the whole, degrees")
         jumps.legend(fontsize=8)
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")
+    return figure

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dsacq.analysis.motion_picture import MotionReport, motion_report
+from dsacq.analysis.motion_picture import motion_figure, motion_report
 from dsacq.analysis.rendering import coloured, render
 from dsacq.data import Localizations
 from dsacq.errors import FileError, SettingsError
@@ -143,18 +143,7 @@ def _motion(found: Localizations, facts: Facts) -> str:
         report = motion_report(found, float(interval or facts.exposure_s or 0.1))
     except SettingsError as error:
         return f"<h2>Motion</h2><p>{html.escape(str(error))}</p>"
-    return f"<h2>Motion</h2>{_image(_motion_figure(report))}<p>{html.escape(report.summary)}</p>"
-
-
-def _motion_figure(report: MotionReport) -> Figure:
-    figure = Figure(figsize=(11, 3), layout="constrained")
-    spread, rates = figure.subplots(1, 2)
-    known = report.moved.pairs.sum(0) > 0
-    spread.plot(report.moved.lag_s[known], report.moved.mean[known])
-    spread.set(xscale="log", yscale="log", xlabel="lag, s", ylabel="MSD, um²")
-    rates.hist(report.diffusion.of_tracks, 30)
-    rates.set(xlabel="D of each track, um²/s", ylabel="tracks")
-    return figure
+    return f"<h2>Motion</h2>{_image(motion_figure(report))}"
 
 
 def _about(facts: Facts) -> str:

@@ -15,7 +15,7 @@ from scipy.signal.windows import tukey
 
 from dsacq.data import Localizations
 from dsacq.errors import SettingsError
-from dsacq.files.atomic import replacing
+from dsacq.files.figures import save_figure
 
 Floats = NDArray[np.float64]
 
@@ -74,11 +74,6 @@ def ring_correlation(
         for part in (half, ~half)
     )
     return _rings(first, second, size, pixel_um, plane)
-
-
-def expected_resolution_um(sigma_um: float, times: float) -> float:
-    """Of randomly placed emitters that are localized so many times each: 2 pi sigma/sqrt(ln 3K)."""
-    return float(2 * np.pi * sigma_um / np.sqrt(np.log(3 * times)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +146,7 @@ def rings_picture(results: list[RingCorrelation], path: Path) -> None:
     axes.axhline(THRESHOLD, color="0.6", lw=0.8)
     axes.set(xlabel="spatial frequency, 1/um", ylabel="ring correlation", ylim=(-0.1, 1.05))
     axes.legend()
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")
+    save_figure(figure, path)
 
 
 def _counted(place_um: Floats, size: int, pixel_um: float) -> Floats:

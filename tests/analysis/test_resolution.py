@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 
-from dsacq.analysis.resolution import expected_resolution_um, line_profile, ring_correlation
+from dsacq.analysis.resolution import line_profile, ring_correlation
 from dsacq.data import Localizations
 from dsacq.errors import SettingsError
 
 SIGMA_UM = 0.010
+
+
+def expected_resolution_um(sigma_um: float, times: float) -> float:
+    """Of randomly placed emitters that are localized so many times each: 2 pi sigma/sqrt(ln 3K)."""
+    return float(2 * np.pi * sigma_um / np.sqrt(np.log(3 * times)))
 
 
 def seen(times: int, molecules: int = 4000, side_um: float = 4.0) -> Localizations:

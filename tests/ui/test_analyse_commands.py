@@ -88,6 +88,14 @@ def test_drift_is_found_and_taken_out(structure: Path, dsacq: Run) -> None:
     assert (structure / "drift.png").stat().st_size > 5_000
     told = dsacq("resolution", "still.parquet", "-o", "frc.png", "--json")
     assert told.code == 0, told.err
+    assert "expected 4 numbers" in dsacq.fails("resolution", "still.parquet", "--line-um", "1,2")
+    wrong = dsacq.fails("resolution", "still.parquet", "-o", "frc.docx")
+    assert "figures are written as .png, .pdf, .svg" in wrong
+    draw = np.random.default_rng(1)
+    wire = np.column_stack((1 + draw.normal(size=3000) * 0.02, draw.uniform(0, 4, (3000, 2))))
+    write_localizations(_table(np.arange(3000), wire), structure / "wire.parquet")
+    crossed = dsacq("resolution", "wire.parquet", "--line-um", "0.8,2,1.2,2", "--json")
+    assert crossed.json["fwhm_nm"] == pytest.approx(47, abs=10)
     blurred = dsacq("resolution", "fixed.parquet", "--json")
     assert told.json["resolution_nm"]["xy"] < 0.8 * blurred.json["resolution_nm"]["xy"]
     assert "expected numbers" in dsacq.fails(

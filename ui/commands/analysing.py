@@ -10,8 +10,6 @@ from ui.commands.tables import PixelUm
 from ui.console import Json, outcome, print_json, say, training_bar
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dsacq.data import Localizations
 
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="Localizations.")]
@@ -143,7 +141,7 @@ def drift(
     import numpy as np
     import pandas as pd
 
-    from dsacq.analysis.drift import corrected, estimate_drift, fiducial_drift
+    from dsacq.analysis.drift import corrected, drift_picture, estimate_drift, fiducial_drift
     from dsacq.files.atomic import replacing
 
     found = _read(table, output, pixel_um)
@@ -163,7 +161,7 @@ def drift(
     with replacing(output.with_suffix(".drift.csv")) as unfinished:
         rows.to_csv(unfinished, index=False, float_format="%.5f")
     if picture is not None:
-        _drift_picture(rows, picture)
+        drift_picture(drifted, picture)
     span_nm = (1e3 * np.ptp(drifted.drift_um, axis=0)).round(1).tolist()
     if as_json:
         print_json({"output": output, "span_nm": span_nm})
@@ -181,6 +179,11 @@ def resolution(
         Path | None, typer.Option("-o", "--output", help="Figure (.png or .pdf).")
     ] = None,
     pixel_nm: Annotated[float, typer.Option(min=0.1, help="A quarter of the precision.")] = 5.0,
+    line_um: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,X,Y", help="Also the width of what a line crosses."),
+    ] = None,
+    line_width_um: Annotated[float, typer.Option(min=0.001, help="Averaged across it.")] = 0.2,
     pixel_um: PixelUm = None,
     as_json: Json = False,
 ) -> None:
@@ -189,7 +192,12 @@ def resolution(
     Correct drift before; link or merge, so that views of one molecule do not count as structure.
     Example: `dsacq resolution still.parquet -o frc.png`
     """
-    from dsacq.analysis.resolution import PLANES, ring_correlation, rings_picture
+    from dsacq.analysis.resolution import (
+        PLANES,
+        line_profile,
+        ring_correlation,
+        rings_picture,
+    )
     from dsacq.files.localizations import read_localizations
 
     found = read_localizations(table, pixel_um=pixel_um)
@@ -197,11 +205,19 @@ def resolution(
     if output is not None:
         rings_picture(results, output)
     told = {one.plane: round(1e3 * one.resolution_um, 2) for one in results}
+    line = None
+    if line_um is not None:
+        left, top, right, bottom = _numbers(line_um, ",", 4, "--line-um")
+        line = line_profile(found, (left, top), (right, bottom), line_width_um)
     if as_json:
-        print_json({"resolution_nm": told})
+        width = {} if line is None else {"fwhm_nm": 1e3 * line.fwhm_um}
+        print_json({"resolution_nm": told} | width)
         return
     for plane, value in told.items():
         typer.echo(f"{plane}  {value:7.1f} nm")
+    if line is not None:
+        error = 1e3 * line.fwhm_error_um
+        typer.echo(f"full width at half maximum  {1e3 * line.fwhm_um:.1f} +- {error:.1f} nm")
 
 
 def render(
@@ -341,18 +357,3 @@ def _numbers(text: str, between: str, count: int, option: str) -> tuple[float, .
     if len(numbers) != count:
         raise SettingsError(f"{option} {text}: expected {count} numbers with {between!r} between.")
     return numbers
-
-
-def _drift_picture(rows: "pd.DataFrame", path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    from dsacq.files.atomic import replacing
-
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.subplots()
-    for name in _DRIFTS:
-        axes.plot(rows["frame"], 1e3 * rows[name], label=name[0])
-    axes.set(xlabel="frame", ylabel="drift, nm")
-    axes.legend()
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format=path.suffix.lstrip(".").lower() or "png")
