@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 2e9  # of frames held at once
 
+RadiusUm = Annotated[float, typer.Option(min=0.0, help="Of the bead.")]
+SidePx = Annotated[int, typer.Option(min=15, help="Square around a bead, in a scan of a field.")]
+ZeroUm = Annotated[float, typer.Option(help="Focus stage where the coverslip is in focus.")]
+ReportPage = Annotated[
+    Path | None, typer.Option("--report", help="Page to judge the result by (.png or .pdf).")
+]
+
 app = typer.Typer(help="Measure the microscope's PSF.", no_args_is_help=True)
 
 
@@ -81,20 +88,14 @@ def beads(
     counts_per_photon: Annotated[
         float, typer.Option(min=1e-6, help="Of the camera; twice its gain for an EMCCD.")
     ] = 1.0,
-    radius_um: Annotated[float, typer.Option(min=0.0, help="Of the bead.")] = 0.05,
+    radius_um: RadiusUm = 0.05,
     passes: Annotated[int, typer.Option(min=1, help="Over all planes.")] = 240,
     beads_at_most: Annotated[
         int, typer.Option("--beads", min=1, help="At most so many of a scan's beads at once.")
     ] = 1,
-    side_px: Annotated[
-        int, typer.Option(min=15, help="Square around a bead, in a scan of a whole field.")
-    ] = 61,
-    zero_um: Annotated[
-        float, typer.Option(help="Focus stage where the coverslip is in focus, for a scan.")
-    ] = 0.0,
-    picture: Annotated[
-        Path | None, typer.Option("--report", help="Page to judge the result by (.png or .pdf).")
-    ] = None,
+    side_px: SidePx = 61,
+    zero_um: ZeroUm = 0.0,
+    picture: ReportPage = None,
     as_json: Json = False,
 ) -> None:
     """Retrieve the phase in the pupil from a bead's z scan.
@@ -153,15 +154,11 @@ def pupil(
     rig_file: Annotated[
         Path | None, typer.Option("--rig", help="Rig file to write the alignment into.")
     ] = None,
-    radius_um: Annotated[float, typer.Option(min=0.0, help="Of the bead.")] = 0.05,
+    radius_um: RadiusUm = 0.05,
     passes: Annotated[int, typer.Option(min=1, help="Over all planes.")] = 60,
-    side_px: Annotated[int, typer.Option(min=15, help="Square around a bead.")] = 61,
-    zero_um: Annotated[
-        float, typer.Option(help="Focus stage where the coverslip is in focus.")
-    ] = 0.0,
-    picture: Annotated[
-        Path | None, typer.Option("--report", help="Page to judge the result by (.png or .pdf).")
-    ] = None,
+    side_px: SidePx = 61,
+    zero_um: ZeroUm = 0.0,
+    picture: ReportPage = None,
     as_json: Json = False,
 ) -> None:
     """Find where the pupil lies on the SLM, and the aberrations, from a z scan with a known mask.
@@ -216,8 +213,8 @@ def precision(
     ],
     step_um: Annotated[float, typer.Option(help="Between positions.")] = 0.25,
     frames: Annotated[int, typer.Option(help="At each position.")] = 50,
-    radius_um: Annotated[float, typer.Option(min=0.0, help="Of the bead.")] = 0.05,
-    side_px: Annotated[int, typer.Option(min=15, help="Square around a bead.")] = 61,
+    radius_um: RadiusUm = 0.05,
+    side_px: SidePx = 61,
     as_json: Json = False,
 ) -> None:
     """Localize a bead again and again at each focus: spread against the Cramer-Rao bound, and bias.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dsacq.errors import FileError
-from ui.commands.calibrating import focus_positions
+from ui.commands.calibrating import RadiusUm, SidePx, ZeroUm, focus_positions
 from ui.console import Json, outcome, print_json, say, training_bar
 
 _MARECHAL = 0.072  # waves rms: Marechal's criterion, Strehl ratio 0.8
@@ -16,12 +16,10 @@ def field(
     folder: Annotated[Path, typer.Argument(help="Folder that calibrate scan made.")],
     psf: Annotated[Path, typer.Argument(help="Mask file that calibrate beads or pupil wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Page to write (.png or .pdf).")],
-    radius_um: Annotated[float, typer.Option(min=0.0, help="Of the beads.")] = 0.05,
+    radius_um: RadiusUm = 0.05,
     passes: Annotated[int, typer.Option(min=1, help="Over all planes of each bead.")] = 40,
-    side_px: Annotated[int, typer.Option(min=15, help="Square around a bead.")] = 61,
-    zero_um: Annotated[
-        float, typer.Option(help="Focus stage where the coverslip is in focus.")
-    ] = 0.0,
+    side_px: SidePx = 61,
+    zero_um: ZeroUm = 0.0,
     as_json: Json = False,
 ) -> None:
     """How much the aberrations change over the field, from the beads of a z scan.
@@ -71,7 +69,7 @@ def stack(
     folder: Annotated[Path, typer.Argument(help="Folder that calibrate scan made.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Stack to write (.tif).")],
     most: Annotated[int, typer.Option("--beads", min=1, help="At most so many.")] = 20,
-    side_px: Annotated[int, typer.Option(min=15, help="Square around a bead.")] = 61,
+    side_px: SidePx = 61,
     as_json: Json = False,
 ) -> None:
     """The plain average of the beads at each focus: a PSF without a model, for other programs.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError
-from ui.commands.training import told_of
+from ui.commands.training import MaxMinutes, Resume, told_of
 from ui.console import Device, DeviceName, Json, print_json, say, training_bar
 
 if TYPE_CHECKING:
@@ -23,12 +23,8 @@ def design(
         Path, typer.Argument(help="Settings: those of a training and a table [design] (TOML).")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Mask file to write (.tif).")],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint beside the mask file.")
-    ] = False,
-    max_minutes: Annotated[
-        float | None, typer.Option(help="Stop after this time; --resume goes on later.")
-    ] = None,
+    resume: Resume = False,
+    max_minutes: MaxMinutes = None,
     device: Device = DeviceName.auto,
     as_json: Json = False,
 ) -> None:

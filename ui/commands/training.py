@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
     from dsacq.training.train import Progress, Training
 
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the checkpoint beside the output file.")
+]
+MaxMinutes = Annotated[
+    float | None, typer.Option(help="Stop after this time; --resume goes on later.")
+]
+
 
 def train(
     config: Annotated[Path, typer.Argument(help="Settings: optics, mask, camera, priors (TOML).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write.")],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint beside the model file.")
-    ] = False,
-    max_minutes: Annotated[
-        float | None, typer.Option(help="Stop after this time; --resume goes on later.")
-    ] = None,
+    resume: Resume = False,
+    max_minutes: MaxMinutes = None,
     device: Device = DeviceName.auto,
     as_json: Json = False,
     watched: Annotated[bool, typer.Option(hidden=True)] = False,
