@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from calibration.bead_scan import BeadScan
 from calibration.retrieve import (
-    BeadScan,
     Progress,
     Retrieved,
     RetrieveSettings,

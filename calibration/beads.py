@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from calibration.retrieve import BeadScan, Progress, Retrieved, RetrieveSettings, retrieve
+from calibration.bead_scan import BeadScan
+from calibration.retrieve import Progress, Retrieved, RetrieveSettings, retrieve
 from dsacq.errors import SettingsError
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calibration.bead_scan import BeadScan
 from calibration.retrieve import (
-    BeadScan,
     Progress,
     RetrieveSettings,
     Search,

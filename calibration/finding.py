@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 
+from calibration.bead_scan import BeadScan
 from calibration.beads import LEAST_PHOTONS, SATURATED_PX
-from calibration.retrieve import BeadScan
 from calibration.z_scan import ZScan
 from dsacq.errors import SettingsError
 

@@ -10,8 +10,8 @@ import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calibration.bead_scan import BeadScan
 from calibration.registration import offset_px, shifted
-from calibration.retrieve import BeadScan
 from dsacq.files.atomic import replacing, write_atomically
 from dsacq.physics.optics import Optics
 from dsacq.version import software

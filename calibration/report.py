@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from calibration.retrieve import BeadScan, Retrieved
+from calibration.bead_scan import BeadScan
+from calibration.retrieve import Retrieved
 from dsacq.files.figures import save_figure
 
 _SHOWN = 9

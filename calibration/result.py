@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from calibration.align import Aligned, align, require_structure
+from calibration.bead_scan import BeadScan
 from calibration.beads import doubts, require_usable, retrieve_checked, retrieve_settings
 from calibration.report import report
-from calibration.retrieve import BeadScan, Progress, Retrieved, RetrieveSettings
+from calibration.retrieve import Progress, Retrieved, RetrieveSettings
 from calibration.z_scan import ZScan
 from dsacq.config import validated
 from dsacq.errors import SettingsError

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from calibration.retrieve import BeadScan
+from calibration.bead_scan import BeadScan
 from dsacq.analysis.metrics import match
 from dsacq.data import Localizations
 from dsacq.errors import SettingsError

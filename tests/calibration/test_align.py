@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from calibration.align import Aligned, align, require_structure
-from calibration.retrieve import BeadScan, Progress, RetrieveSettings
+from calibration.bead_scan import BeadScan
+from calibration.retrieve import Progress, RetrieveSettings
 from dsacq.errors import SettingsError
 from dsacq.physics.masks import DESIGNS, PhaseMask, tetrapod, zernike_mask
 from dsacq.physics.optics import STANDARD_OPTICS

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.bead_scan import BeadScan
 from calibration.beads import doubts, require_usable, retrieve_checked
-from calibration.retrieve import BeadScan, Retrieved, RetrieveSettings
+from calibration.retrieve import Retrieved, RetrieveSettings
 from dsacq.errors import SettingsError
 from dsacq.physics.masks import tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS

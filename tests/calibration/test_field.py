@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.bead_scan import BeadScan
 from calibration.field import MODES, FieldMap, field_map, field_page, fitted_field
-from calibration.retrieve import BeadScan, RetrieveSettings
+from calibration.retrieve import RetrieveSettings
 from dsacq.errors import SettingsError
 from dsacq.physics.masks import PhaseMask, astigmatism, zernike_mask
 from dsacq.physics.optics import STANDARD_OPTICS

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 import torch
 
+from calibration.bead_scan import BeadScan
 from calibration.psf_stack import average_psf, write_psf_stack
-from calibration.retrieve import BeadScan
 from dsacq.physics.masks import astigmatism
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf

@@ -10,7 +10,8 @@ import scipy.io
 import tifffile
 import torch
 
-from calibration.retrieve import BeadScan, Retrieved, RetrieveSettings, retrieve
+from calibration.bead_scan import BeadScan
+from calibration.retrieve import Retrieved, RetrieveSettings, retrieve
 from dsacq.errors import SettingsError
 from dsacq.physics.masks import PhaseMask, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS, Optics

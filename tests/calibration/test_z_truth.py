@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.retrieve import BeadScan
+from calibration.bead_scan import BeadScan
 from calibration.z_truth import agreement, best_focus, heights
 from dsacq.data import Localizations
 from dsacq.errors import SettingsError

@@ -107,9 +107,9 @@ def beads(
     """
     import numpy as np
 
+    from calibration.bead_scan import BeadScan
     from calibration.finding import best_beads
     from calibration.result import Calibrated, calibrate, write_result
-    from calibration.retrieve import BeadScan
     from calibration.z_scan import is_scan, on_coverslip, read_scan
     from dsacq.files.movies import open_movie
     from dsacq.physics.optics_file import read_optics

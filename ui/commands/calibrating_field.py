@@ -120,7 +120,7 @@ def truth(
 
     import numpy as np
 
-    from calibration.retrieve import BeadScan
+    from calibration.bead_scan import BeadScan
     from calibration.z_truth import agreement, heights
     from dsacq.files.localizations import format_of, read_localizations, write_localizations
     from dsacq.files.movies import open_movie
