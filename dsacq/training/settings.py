@@ -89,7 +89,7 @@ class Schedule:
     steps: _Count = 20_000
     batch: _Count = 16
     crop_px: Annotated[int, Field(ge=16, le=1024)] = 96
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = 5e-3
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     start: Path | None = None
 

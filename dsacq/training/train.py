@@ -22,6 +22,7 @@ from dsacq.networks.model_file import Model, ModelCard
 from dsacq.physics.masks import PhaseMask
 from dsacq.training.calibrate import calibrated
 from dsacq.training.checkpoint import read_checkpoint, write_checkpoint
+from dsacq.training.muon import Muon
 from dsacq.training.objective import objective
 from dsacq.training.priors import Sampler
 from dsacq.training.settings import TrainingSettings
@@ -70,9 +71,7 @@ class Training:
         self._objective = objective(settings, self._sampler, start)
         self._network = self._objective.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = deepcopy(self._network).eval().requires_grad_(False)
-        self._optimiser = torch.optim.AdamW(
-            self._network.parameters(), weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.99)
-        )
+        self._optimiser = Muon(self._network.parameters(), weight_decay=_WEIGHT_DECAY)
         self._validation: Validation | None = None
         self.history: list[Progress] = []
         self.step, self._seconds, self._restarts = 0, 0.0, 0

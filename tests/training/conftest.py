@@ -49,5 +49,5 @@ def small_settings(small_optics: Optics) -> TrainingSettings:
             aberration_rad=0.05,
         ),
         network=MixtureChoice(preset="nano"),
-        training=Schedule(steps=40, batch=4, crop_px=32, learning_rate=2e-3, seed=5),
+        training=Schedule(steps=40, batch=4, crop_px=32, learning_rate=1e-2, seed=5),
     )
