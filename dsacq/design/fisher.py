@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dsacq.design.lone import LoneEmitter
 from dsacq.design.phase import SearchedPhase
 from dsacq.design.settings import FisherDesign, Panel
 from dsacq.physics.fisher import bounds, crlb, emitter_jacobian, information
@@ -39,7 +40,12 @@ class FisherStep:
 
 
 def fisher_design(
-    start: PhaseMask, optics: Optics, model: PsfModel, design: FisherDesign, panel: Panel
+    start: PhaseMask,
+    optics: Optics,
+    model: PsfModel,
+    design: FisherDesign,
+    emitter: LoneEmitter,
+    panel: Panel,
 ) -> Generator[FisherStep]:
     """Search from a mask; yields each step, the last with the best of all.
 
@@ -62,7 +68,7 @@ def fisher_design(
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, step_rad / 16)
         for _ in range(steps):
             optimiser.zero_grad()
-            cost = cost_nm(phase(), start.pixel_um, optics, model, design, draw)
+            cost = cost_nm(phase(), start.pixel_um, optics, model, design, emitter, draw)
             if float(cost.detach()) < best_nm:
                 best_nm = float(cost.detach())
                 best = phase.mask(panel, "fisher", design="fisher", cost_nm=best_nm)
@@ -99,6 +105,7 @@ def cost_nm(
     optics: Optics,
     model: PsfModel,
     design: FisherDesign,
+    emitter: LoneEmitter,
     draw: torch.Generator,
 ) -> Tensor:
     """Mean over x, y, z, and mean or largest over depth, of the bound, ()."""
@@ -110,8 +117,8 @@ def cost_nm(
             model,
             distance_um=design.pair_um,
             pairs=_PAIRS,
-            photons=design.photons,
-            background=design.background,
+            photons=emitter.photons,
+            background=emitter.background,
             draw=draw,
         )
     else:
@@ -123,8 +130,8 @@ def cost_nm(
             optics,
             crop_shape(optics),
             model,
-            photons=design.photons,
-            background=design.background,
+            photons=emitter.photons,
+            background=emitter.background,
             mask_pixel_um=pixel_um,
         )[:, :3]
     own = 1e3 * bound.mean(1).clamp_max(_LARGEST_NM)

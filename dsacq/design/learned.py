@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 
 from dsacq.design.fisher import cost_nm
-from dsacq.design.phase import SearchedPhase, shown
+from dsacq.design.lone import usual_emitter
+from dsacq.design.phase import SearchedPhase, shown, with_gaps
 from dsacq.design.settings import DesignSettings, FisherDesign, LearnedDesign
 from dsacq.networks.model_file import Model
-from dsacq.physics.camera import Camera, expose_differentiably, response
+from dsacq.physics.camera import Camera, expose_differentiably
 from dsacq.physics.masks import PhaseMask, zernike_mask
 from dsacq.simulation.frames import FrameRenderer
 from dsacq.training.priors import Sampler, aberrated
 from dsacq.training.train import Progress, Training
-from dsacq.training.validation import Validation, typical_photons
+from dsacq.training.validation import Validation
 
 _STRUCTURE_RAD = 1e-3
 _KICKED = ((2, 2), (2, -2), (3, 1), (3, -1), (3, 3), (3, -3), (4, 2), (4, -2))
@@ -44,13 +45,7 @@ class LearnedTraining(Training):
         self._phase.requires_grad_(False)
         sampler = _ThroughPhase(settings, start, self._phase, device)
         super().__init__(settings, start, device, sampler=sampler)
-        camera = response(settings.camera)
-        background = settings.priors.background.sample(16, (16, 16), torch.Generator())
-        self._alone = FisherDesign(
-            kind="fisher",
-            photons=typical_photons(settings.priors.photons) * camera.quantum_efficiency,
-            background=max(float(background.mean()) * camera.quantum_efficiency, 0.1),
-        )
+        self._alone = usual_emitter(settings)
         self._descent = torch.optim.Adam(self._phase.parameters(), lr=self._design.step_rad)
         self.mask = self._present()
 
@@ -100,6 +95,7 @@ class LearnedTraining(Training):
             self._phase.pixel_um,
             settings.optics,
             settings.psf,
+            FisherDesign(kind="fisher"),
             self._alone,
             torch.Generator(),
         )
@@ -189,7 +185,10 @@ class _ThroughPhase(Sampler):
         error = aberrated(none, settings.optics, settings.priors.aberration_rad, draw).phase_rad
         focus_um = settings.optics.focus_um + settings.priors.focus_um * draw.standard_normal()
         jitter = torch.Generator(self.device).manual_seed(int(draw.integers(2**62)))
-        phase = shown(self._phase(), self._panel, jitter) + torch.tensor(error, device=self.device)
+        phase, transmission = shown(self._phase(), self._panel, jitter), None
+        if self._panel.fill < 1:
+            phase, transmission = with_gaps(phase, self._panel.fill)
+        phase = phase + torch.tensor(error, device=self.device)
         crop = settings.training.crop_px
         return FrameRenderer(
             phase,
@@ -197,6 +196,7 @@ class _ThroughPhase(Sampler):
             (crop, crop),
             settings.psf,
             mask_pixel_um=self._mask.pixel_um,
+            transmission=transmission,
             z_range_um=self._z_range_um(),
             margin_px=max(0, -settings.priors.border_px),
         )

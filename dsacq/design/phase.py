@@ -98,6 +98,16 @@ def shown(phase: Tensor, panel: Panel, draw: torch.Generator | None = None) -> T
     return wrapped
 
 
+def with_gaps(phase: Tensor, fill: float) -> tuple[Tensor, Tensor]:
+    """Phase and transmission of an SLM whose gaps between pixels reflect light as it came.
+
+    Pixels are smaller than what the light resolves of the pupil: the image gets the mean field,
+    fill exp(i phase) + (1 - fill); the rest goes to orders that the camera does not see.
+    """
+    field = fill * torch.exp(1j * phase) + (1 - fill)
+    return field.angle(), field.abs()
+
+
 def _smoothed(phase: Tensor, deviation_px: float) -> Tensor:
     reach = max(1, math.ceil(3 * deviation_px))
     steps = torch.arange(-reach, reach + 1).to(phase)

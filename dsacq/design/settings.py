@@ -21,29 +21,28 @@ class Panel:
 
     levels: phases that it can show, None for any. range_rad: the largest; phases beyond it up to
     2 pi are shown as the nearer end. fringing_px: standard deviation, in samples of the mask, by
-    which the field between its pixels smooths the phase it shows, wraps included. shift_px:
+    which the field between its pixels smooths the phase it shows, wraps included. fill: share of
+    its area that changes phases; what the gaps between pixels reflect stays as it came. shift_px:
     standard deviation of a random shift of the mask in each step, so that the design bears it.
     """
 
     levels: Annotated[int, Field(ge=2, le=65536)] | None = 256
     range_rad: Annotated[float, Field(gt=3.0, le=6.2832)] = 6.2832
     fringing_px: NotNegative = 0.0
+    fill: Annotated[float, Field(gt=0.5, le=1)] = 1.0
     shift_px: NotNegative = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class FisherDesign:
-    """Make the Cramer-Rao bound over depth small.
+    """Make the Cramer-Rao bound over depth small, for the usual emitter of [priors].
 
-    photons, background: detected, of the emitter; of which the bound is. worst: the largest bound
-    over depth rather than the mean. pair_um: for two emitters at once, this far apart on average,
-    in place of one. order: largest radial order of the Zernike polynomials. pixels: afterwards
-    each sample of the mask by itself.
+    worst: the largest bound over depth rather than the mean. pair_um: for two emitters at once,
+    this far apart on average, in place of one. order: largest radial order of the Zernike
+    polynomials. pixels: afterwards each sample of the mask by itself.
     """
 
     kind: Literal["fisher"]
-    photons: Positive = 1e4
-    background: Positive = 50.0
     worst: bool = False
     pair_um: Positive | None = None
     order: Annotated[int, Field(ge=2, le=12)] = 6

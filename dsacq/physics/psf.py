@@ -25,6 +25,7 @@ def psf(
     model: PsfModel = PsfModel(),  # noqa: B008 - frozen
     *,
     mask_pixel_um: float | None = None,
+    transmission: Tensor | None = None,
     focus_um: Tensor | float | None = None,
     blur_px: Tensor | float | None = None,
     values: Mapping[str, Tensor] | None = None,
@@ -33,12 +34,13 @@ def psf(
 
     phase_rad: (rows, columns) of the mask, on the optical axis; its dtype (float32 or float64) and
         device are those of the computation. mask_pixel_um: its pitch, by default the optics'.
+    transmission: (rows, columns), of the mask for the field; 1 by default. What it takes is lost.
     xyz_um: (N, 3), x and y from the centre of the crop (pixel centres at (c - (W-1)/2) pixels),
         z above the coverslip. shape: (H, W) of the crop.
     focus_um, blur_px: () or (N,); by default the optics' focus and the model's blur.
     values: tensors () in place of fields of `optics`, by name, to differentiate in them.
     Returns (N, H, W); light outside the crop is lost, an infinite crop would sum to 1.
-    Differentiable in phase_rad, xyz_um, focus_um, blur_px and values.
+    Differentiable in phase_rad, transmission, xyz_um, focus_um, blur_px and values.
     """
     images, _ = _images(
         phase_rad,
@@ -47,6 +49,7 @@ def psf(
         shape,
         model,
         mask_pixel_um=mask_pixel_um,
+        transmission=transmission,
         focus_um=focus_um,
         blur_px=blur_px,
         values=values,
@@ -77,6 +80,7 @@ def psf_and_gradient(
         shape,
         model,
         mask_pixel_um=mask_pixel_um,
+        transmission=None,
         focus_um=focus_um,
         blur_px=blur_px,
         values=None,
@@ -104,6 +108,7 @@ def _images(
     model: PsfModel,
     *,
     mask_pixel_um: float | None,
+    transmission: Tensor | None,
     focus_um: Tensor | float | None,
     blur_px: Tensor | float | None,
     values: Mapping[str, Tensor] | None,
@@ -133,6 +138,8 @@ def _images(
         device=device,
     )
     mask_field = torch.exp(1j * phase_rad[light.rows, light.columns])
+    if transmission is not None:
+        mask_field = mask_field * transmission[light.rows, light.columns]
     margin = 0
     if count and float(blur.detach().max()) > 0:
         margin = int(4 * float(blur.detach().max())) + 1

@@ -26,7 +26,7 @@ _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 26}
 class PsfSeries:
     """Draws groups of emitters, each into its own window of `window` = (H, W) pixels.
 
-    phase_rad, optics, model, mask_pixel_um, focus_um: as for `psf`.
+    phase_rad, optics, model, mask_pixel_um, focus_um, transmission: as for `psf`.
     light: their pupil, in double precision.
     period_px: of the series; light that leaves it on one side enters on the other.
     cut_px: light farther than this from its emitter, in x or y, is left out (see `taper`).
@@ -45,6 +45,7 @@ class PsfSeries:
         mask_pixel_um: float | None,
         focus_um: float | None,
         z_range_um: tuple[float, float],
+        transmission: Tensor | None = None,
     ) -> None:
         self.z_range_um = z_range_um
         self.step_um = _plane_distance_um(optics)
@@ -70,6 +71,7 @@ class PsfSeries:
             (samples, samples),
             replace(model, oversample=1, blur_px=0.0),
             mask_pixel_um=mask_pixel_um,
+            transmission=transmission,
             focus_um=focus_um,
         )
         distance = pixel * (torch.arange(samples) - samples // 2).abs().to(phase_rad)

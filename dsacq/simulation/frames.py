@@ -39,7 +39,7 @@ class FrameRenderer:
     The relative error is about 1e-4 for immersion objectives, 1e-3 at low aperture. All that
     depends on the mask alone is computed once, here.
 
-    phase_rad, optics, model, mask_pixel_um, focus_um: as for `psf`.
+    phase_rad, optics, model, mask_pixel_um, transmission, focus_um: as for `psf`.
     z_range_um: of the emitters, by default the optics'.
     margin_px: how far outside the frame emitters are still drawn; those farther out are not.
     reach_px: light farther than this from its emitter, in x or y, is left out: less work. By
@@ -55,6 +55,7 @@ class FrameRenderer:
         model: PsfModel = PsfModel(),  # noqa: B008 - frozen
         *,
         mask_pixel_um: float | None = None,
+        transmission: Tensor | None = None,
         focus_um: float | None = None,
         z_range_um: tuple[float, float] | None = None,
         margin_px: int = 0,
@@ -80,6 +81,7 @@ class FrameRenderer:
             mask_pixel_um=mask_pixel_um,
             focus_um=focus_um,
             z_range_um=optics.z_range_um if z_range_um is None else z_range_um,
+            transmission=transmission,
         )
 
     def render(

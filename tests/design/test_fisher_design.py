@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dsacq.design.fisher import FisherStep, cost_nm, fisher_design, pair_bounds
+from dsacq.design.lone import LoneEmitter
 from dsacq.design.settings import FisherDesign, Panel
 from dsacq.files.masks import read_mask
 from dsacq.physics.fisher import crlb
@@ -18,16 +19,17 @@ from dsacq.physics.pupil import PsfModel
 OPTICS = replace(STANDARD_OPTICS, mask_pixel_um=60.0)
 MODEL = PsfModel(blur_px=1.0)
 PLAIN = FisherDesign(kind="fisher")
+EMITTER = LoneEmitter(photons=1e4, background=50.0)
 
 
 def cost(mask: PhaseMask, design: FisherDesign = PLAIN) -> float:
     draw = torch.Generator().manual_seed(7)
     phase = torch.from_numpy(mask.phase_rad)
-    return float(cost_nm(phase, mask.pixel_um, OPTICS, MODEL, design, draw))
+    return float(cost_nm(phase, mask.pixel_um, OPTICS, MODEL, design, EMITTER, draw))
 
 
 def last(design: FisherDesign, start: PhaseMask | None = None) -> FisherStep:
-    *_, step = fisher_design(start or flat(OPTICS), OPTICS, MODEL, design, Panel())
+    *_, step = fisher_design(start or flat(OPTICS), OPTICS, MODEL, design, EMITTER, Panel())
     assert step.step == step.of
     return step
 

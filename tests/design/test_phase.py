@@ -1,13 +1,17 @@
 """What an SLM shows of a phase, and what passes back through it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from dsacq.design.phase import SearchedPhase, shown
+from dsacq.design.phase import SearchedPhase, shown, with_gaps
 from dsacq.design.settings import Panel
 from dsacq.physics.masks import flat, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
+from dsacq.physics.psf import psf
+from dsacq.simulation.frames import FrameRenderer
 
 TURN = 2 * np.pi
 ANY = Panel(levels=None)
@@ -58,6 +62,39 @@ def test_a_shift_moves_the_phase() -> None:
     out = shown(phase, Panel(levels=None, shift_px=1.5), draw)
     moved = (phase - out)[20, 20] / 0.05
     assert float(moved) == pytest.approx(float(expected[1]), abs=0.02)
+
+
+@pytest.mark.parametrize(("phase_rad", "field"), [(0.0, 1.0), (np.pi, 0.8), (np.pi / 2, None)])
+def test_gaps_reflect_light_as_it_came(phase_rad: float, field: float | None) -> None:
+    phase, transmission = with_gaps(torch.tensor([phase_rad]), 0.9)
+    if field is None:  # two parts at a right angle
+        field = (0.9**2 + 0.1**2) ** 0.5
+        assert float(phase) == pytest.approx(np.arctan2(0.9, 0.1))
+    assert float(transmission) == pytest.approx(field)
+
+
+def test_the_image_through_gaps_is_the_square_of_the_mean_field() -> None:
+    """A half-wave mask everywhere: the image of no mask, with (2 fill - 1)^2 of its light."""
+    optics = replace(STANDARD_OPTICS, mask_pixel_um=60.0)
+    nothing = torch.from_numpy(flat(optics).phase_rad)
+    phase, transmission = with_gaps(nothing + np.pi, 0.8)
+    place = torch.tensor([[0.0, 0.0, 3.5]])
+    image = psf(phase, place, optics, (31, 31), transmission=transmission)
+    torch.testing.assert_close(image, 0.36 * psf(nothing, place, optics, (31, 31)))
+
+
+def test_frames_through_gaps_are_drawn_as_the_exact_images() -> None:
+    optics = replace(STANDARD_OPTICS, mask_pixel_um=60.0)
+    phase, transmission = with_gaps(torch.from_numpy(tetrapod(optics).phase_rad), 0.8)
+    middle = torch.tensor([[24 * optics.pixel_um, 24 * optics.pixel_um, 4.0]])
+    renderer = FrameRenderer(phase, optics, (48, 48), transmission=transmission)
+    drawn = renderer.render(torch.tensor([0]), middle, torch.tensor([1000.0]), 1)[0]
+    place = torch.tensor([[0.0, 0.0, 4.0]])
+    exact = psf(phase, place, optics, (48, 48), transmission=transmission)
+    whole = psf(phase, place, optics, (48, 48))
+    error = float((drawn - 1000 * exact[0]).abs().max() / (1000 * exact.max()))
+    assert error < 2e-3
+    assert float(exact.sum()) < 0.75 * float(whole.sum())
 
 
 @pytest.mark.parametrize("order", [None, 6])

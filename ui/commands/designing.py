@@ -62,12 +62,14 @@ def design(
 def _fisher(settings: "DesignSettings", start: "PhaseMask", output: Path) -> dict[str, object]:
     from dsacq.design.evolution import Evolution
     from dsacq.design.fisher import fisher_design
+    from dsacq.design.lone import usual_emitter
     from dsacq.design.settings import FisherDesign, Panel
     from dsacq.files.masks import write_mask
 
     assert isinstance(settings.design, FisherDesign)
     evolution, last = Evolution(), None
-    steps = fisher_design(start, settings.optics, settings.psf, settings.design, Panel())
+    emitter = usual_emitter(settings)
+    steps = fisher_design(start, settings.optics, settings.psf, settings.design, emitter, Panel())
     with training_bar(100, 0, "designing") as show:
         for last in steps:
             show(100 * last.step // last.of, f"{last.cost_nm:.2f} nm, best {last.best_nm:.2f} nm")

@@ -199,14 +199,16 @@ def designed(optics: "Optics", model: "PsfModel") -> "Generator[FisherStep]":
     vectorial one.
     """
     from dsacq.design.fisher import fisher_design
+    from dsacq.design.lone import LoneEmitter
     from dsacq.design.settings import FisherDesign, Panel
     from dsacq.physics.masks import flat
     from dsacq.physics.pupil import PsfModel
 
-    design = FisherDesign(kind="fisher", photons=PHOTONS, background=BACKGROUND)
+    emitter = LoneEmitter(photons=PHOTONS, background=BACKGROUND)
     scalar = PsfModel(blur_px=model.blur_px)
     shown: FisherStep | None = None
-    for step in fisher_design(flat(optics), optics, scalar, design, Panel()):
+    design = FisherDesign(kind="fisher")
+    for step in fisher_design(flat(optics), optics, scalar, design, emitter, Panel()):
         if shown is None or step.step - shown.step >= _SHOWN_STEPS or step.step == step.of:
             shown = step
             yield step
