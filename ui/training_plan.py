@@ -1,11 +1,14 @@
 """What is to be trained: settings from the rig, from a file, or measured on a recording."""
 
+import tomllib
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from dsacq.errors import SettingsError
 
 if TYPE_CHECKING:
     from dsacq.physics.camera import Camera
@@ -17,6 +20,7 @@ _DENSITY_PER_UM2 = 0.35
 _PHOTONS = 1500.0, 60_000.0
 _BACKGROUND = 5.0, 120.0
 _STEPS = 12_000
+_SHIFT_PX = 0.3  # by which a learned mask may lie off the pupil, samples of the mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,13 @@ class Plan:
     source: str
     comments: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def learns_mask(self) -> bool:
+        """Whether the mask is learned too."""
+        from dsacq.design.settings import DesignSettings
+
+        return isinstance(self.settings, DesignSettings)
 
 
 @dataclass(frozen=True)
@@ -67,11 +78,16 @@ def plan_of_rig(rig: "RigSettings", noise: "Camera | None", mask: "PhaseMask") -
 
 
 def plan_of_file(path: Path) -> Plan:
-    """As a file of `dsacq train` or `dsacq estimate` says. Raises FileError or SettingsError."""
+    """As a file of `dsacq train`, `estimate` or `design` says. Raises FileError, SettingsError."""
+    from dsacq.design.settings import DesignSettings, FisherDesign, read_training_or_design
     from dsacq.simulation.settings import chosen_mask
-    from dsacq.training.settings import read_training
 
-    settings = read_training(path)
+    settings = read_training_or_design(path)
+    if isinstance(settings, DesignSettings) and isinstance(settings.design, FisherDesign):
+        raise SettingsError(
+            f"{path.name}: design.kind = 'fisher' trains no network; "
+            "use Design in the Mask tab, or dsacq design."
+        )
     mask = chosen_mask(settings.mask, settings.optics, path.parent)
     if (start := settings.training.start) is not None:
         settings = replace(
@@ -113,8 +129,31 @@ def measured_plan(plan: Plan, recording: Path) -> "Generator[Examining | Plan]":
                 )
 
 
+def with_learned_mask(plan: Plan, learned: bool) -> Plan:
+    """The plan of a training alone, or of one that changes the mask as well."""
+    from dsacq.design.settings import DesignSettings, LearnedDesign, Panel
+    from dsacq.training.settings import TrainingSettings
+
+    if learned == plan.learns_mask:
+        return plan
+    own = plan.settings
+    tables = {one.name: getattr(own, one.name) for one in fields(TrainingSettings)}
+    if not learned:
+        return replace(plan, settings=TrainingSettings(**tables))
+    design = LearnedDesign(kind="learned", slm=Panel(shift_px=_SHIFT_PX))
+    return replace(plan, settings=DesignSettings(**tables, design=design))
+
+
+def learns_mask(config: Path) -> bool:
+    """Whether a file, written by `write_plan`, is of a training that changes the mask as well."""
+    try:
+        return "design" in tomllib.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # what is wrong is told by the command that reads it
+        return False
+
+
 def write_plan(plan: Plan, config: Path) -> None:
-    """Settings and mask beside each other, for `dsacq train`. Raises FileError."""
+    """Settings and mask beside each other, for `dsacq train` or `design`. Raises FileError."""
     from dsacq.files.masks import write_mask
     from dsacq.simulation.settings import MaskChoice
     from dsacq.training.config_file import write_training
@@ -122,8 +161,9 @@ def write_plan(plan: Plan, config: Path) -> None:
     mask = config.with_name(f"{config.stem}.mask.tif")
     write_mask(plan.mask, mask)
     settings = replace(plan.settings, mask=MaskChoice(file=Path(mask.name)))
+    command, made = ("design", ".tif") if plan.learns_mask else ("train", ".safetensors")
     heading = (
-        f"Priors from {plan.source}.\n\n  dsacq train {config.name} -o {config.stem}.safetensors"
+        f"Priors from {plan.source}.\n\n  dsacq {command} {config.name} -o {config.stem}{made}"
     )
     write_training(settings, config, plan.comments, heading)
 

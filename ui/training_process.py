@@ -7,11 +7,13 @@ from typing import Any
 
 from PyQt6.QtCore import QObject, QProcess, QProcessEnvironment, pyqtSignal
 
+from ui.training_plan import learns_mask
+
 _CLOSING_S = 20.0  # for the step that runs, and the checkpoint
 
 
 class TrainingProcess(QObject):
-    """`dsacq train`, watched.
+    """`dsacq train`, or `dsacq design` where the settings say so, watched.
 
     told: a dict, as `ui.commands.watched_training` describes them. failed: a sentence.
     finished: always, and last.
@@ -29,7 +31,7 @@ class TrainingProcess(QObject):
         return self._process is not None
 
     def start(self, config: Path, model: Path, *, resume: bool, device: str = "auto") -> None:
-        """Train as the config says, into a model file."""
+        """Train as the config says, into a model file; a mask that is learned gets its name."""
         process = QProcess(self)
         surroundings = QProcessEnvironment.systemEnvironment()
         surroundings.insert("PYTHONUTF8", "1")
@@ -38,7 +40,10 @@ class TrainingProcess(QObject):
         process.finished.connect(self._on_finished)
         process.errorOccurred.connect(self._on_error)
         self._process, self._left = process, False
-        words = ["-m", "ui.cli", "train", str(config), "-o", str(model), "--device", device]
+        command, output = "train", model
+        if learns_mask(config):
+            command, output = "design", model.with_suffix(".tif")
+        words = ["-m", "ui.cli", command, str(config), "-o", str(output), "--device", device]
         process.start(sys.executable, [*words, "--watched", *(["--resume"] if resume else [])])
 
     def ask_to_stop(self) -> None:

@@ -207,6 +207,7 @@ class MainWindow(QMainWindow):
         self.calibrate.wanted_for_training.connect(self._train_with)
         self.calibrate.alignment_wanted.connect(self.masks.take_alignment)
         self.train.trained.connect(self.live.model.offer)
+        self.train.designed.connect(self.masks.library.open_file)
         self._on_activity(session.activity)
 
     def _on_opened(self, rig: "Rig") -> None:

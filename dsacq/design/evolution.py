@@ -62,6 +62,13 @@ class Evolution:
             made._levels = list(kept["levels"])
         return made
 
+    def draw_newest(self, path: Path, optics: Optics, model: PsfModel, pixel_um: float) -> None:
+        """A PNG of the mask and its images through depth, as they are now. Raises FileError."""
+        heights = np.linspace(*optics.z_range_um, _DEPTHS)
+        picture = _picture(self._steps[-1], self._levels[-1], heights, optics, model, pixel_um)
+        with replacing(path) as unfinished:
+            picture.save(unfinished, format="PNG")
+
     def animate(self, path: Path, optics: Optics, model: PsfModel, pixel_um: float) -> None:
         """A GIF of the mask and its images through depth. Raises FileError."""
         if not self._steps:

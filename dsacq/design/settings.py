@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from dsacq.config import read_settings
+from dsacq.config import read_settings, read_toml
 from dsacq.physics.optics import Positive
 from dsacq.simulation.places import NotNegative
-from dsacq.training.settings import TrainingSettings, require_consistent
+from dsacq.training.settings import TrainingSettings, read_training, require_consistent
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 _Count = Annotated[int, Field(ge=1)]
@@ -94,3 +94,8 @@ def read_design(path: Path) -> DesignSettings:
     settings = read_settings(DesignSettings, path)
     require_consistent(settings, path)
     return settings
+
+
+def read_training_or_design(path: Path) -> TrainingSettings:
+    """As `read_design` where the file has a table [design], else as `read_training`."""
+    return read_design(path) if "design" in read_toml(path) else read_training(path)

@@ -10,14 +10,14 @@ from typing import Any
 from dsacq.files.atomic import write_atomically
 from dsacq.training.settings import TrainingSettings
 
-_TABLES = ("optics", "mask", "psf", "camera", "network", "priors", "training")
+_TABLES = ("optics", "mask", "psf", "camera", "network", "priors", "training", "design")
 _WIDE = 100
 
 
 def write_training(
     settings: TrainingSettings, path: Path, comments: Mapping[str, str], heading: str = ""
 ) -> None:
-    """Write settings so that `read_training` gives them back. Raises FileError.
+    """Write settings, a design's too, so that they can be read back. Raises FileError.
 
     comments: by dotted key, such as "priors.density_per_um2", or table. heading: lines at the top.
     """
@@ -30,7 +30,7 @@ def training_text(
     """The file's content. Raises ValueError for a camera with a map, which TOML cannot hold."""
     values = asdict(settings)
     lines = [f"# {line}".rstrip() for line in heading.splitlines()]
-    for name in _TABLES:
+    for name in filter(values.__contains__, _TABLES):
         lines += _table(name, values[name], comments)
     return "\n".join(lines).lstrip("\n") + "\n"
 

@@ -172,7 +172,7 @@ def test_two_thousand_actions(
     qtbot.addWidget(window)
     window.show()
     window.record.folder.setText(str(work))
-    window.train.model.setText(str(work / "m.safetensors"))
+    window.train.model.line.setText(str(work / "m.safetensors"))
     window.calibrate.folder.setText(str(work / "beads-1"))
     told: list[str] = []
     session.failed.connect(told.append)

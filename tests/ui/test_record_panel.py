@@ -12,7 +12,7 @@ from dsacq.files.movies import open_movie
 from dsacq.files.recording import read_facts
 from ui.panels.readings import CameraState
 from ui.panels.record import RecordPanel
-from ui.panels.record_place import free_name, room
+from ui.panels.record_place import free_name, room, why_not
 from ui.session import Activity, Session
 
 
@@ -139,3 +139,7 @@ def test_room_is_that_of_the_disk(tmp_path: Path) -> None:
     told = room(tmp_path / "not" / "there" / "yet", camera)
     assert "GB free, " in told
     assert told.endswith(" h")
+
+
+def test_the_home_of_an_unknown_user_is_a_name_like_others() -> None:
+    assert why_not("~nobody-of-this-name/x", "beads") == ""

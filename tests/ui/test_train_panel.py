@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PyQt6.QtCore import QSettings
 from pytestqt.qtbot import QtBot
@@ -11,6 +12,7 @@ from rig_samples import CAMERA, write_rig
 from running import SHALLOW_OPTICS
 from small_session import PATIENCE_MS, finish_commands, small_session
 
+from dsacq.files.masks import read_mask
 from dsacq.networks.model_file import load_model
 from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.masks import astigmatism, tetrapod
@@ -23,6 +25,7 @@ from hardware.rig_file import read_rig
 from ui.panels.train import TrainPanel
 from ui.panels.train_history import TrainingHistory
 from ui.session import Session
+from ui.training_plan import plan_of_file, with_learned_mask
 
 TRAINED_MS = 240_000
 
@@ -60,7 +63,7 @@ def panel(qtbot: QtBot, tmp_path: Path) -> Iterator[TrainPanel]:
     qtbot.addWidget(made)
     made.resize(400, 700)
     made.show()
-    made.model.setText(str(tmp_path / "m.safetensors"))
+    made.model.line.setText(str(tmp_path / "m.safetensors"))
     yield made
     made.stop()
 
@@ -80,15 +83,17 @@ def take(qtbot: QtBot, panel: TrainPanel, config: Path) -> None:
 def begin(qtbot: QtBot, panel: TrainPanel) -> None:
     """Trains, with steps done."""
     panel.start()
-    qtbot.waitUntil(lambda: panel.bar.value() > 0 or not panel.process.running, timeout=TRAINED_MS)
-    assert panel.process.running, panel.told.text()
+    qtbot.waitUntil(
+        lambda: panel.course.bar.value() > 0 or not panel.process.running, timeout=TRAINED_MS
+    )
+    assert panel.process.running, panel.course.told.text()
 
 
 def test_settings_of_the_rig_follow_the_mask(qtbot: QtBot, tmp_path: Path) -> None:
     with small_session(qtbot) as session:
         panel = TrainPanel(session)
         qtbot.addWidget(panel)
-        panel.model.setText(str(tmp_path / "m.safetensors"))
+        panel.model.line.setText(str(tmp_path / "m.safetensors"))
         assert session.rig is not None
         session.show(astigmatism(session.rig.optics))
         finish_commands(qtbot, session)
@@ -118,11 +123,11 @@ def test_a_training_makes_a_model(qtbot: QtBot, panel: TrainPanel, config: Path)
         assert not panel.start_button.isEnabled()
     path = trained.args[0]
     assert load_model(path).card.training["steps_done"] == 50
-    steps, losses = panel._history.curves("loss")
+    steps, losses = panel.course.history.curves("loss")
     assert steps.tolist() == [25, 50]
     assert losses.shape == (2, 2)
     qtbot.waitUntil(lambda: not panel.process.running, timeout=PATIENCE_MS)
-    assert "Jaccard" in panel.told.text()
+    assert "Jaccard" in panel.course.told.text()
     assert isinstance(read_training(path.with_suffix(".toml")).priors.photons, Lognormal)
 
 
@@ -139,7 +144,40 @@ def test_stopped_and_resumed(qtbot: QtBot, panel: TrainPanel, config: Path) -> N
     qtbot.waitUntil(lambda: panel.start_button.isEnabled(), timeout=PATIENCE_MS)
     assert panel.start_button.text() == "Resume"
     panel.start()
-    qtbot.waitUntil(lambda: panel.bar.value() > first, timeout=TRAINED_MS)
+    qtbot.waitUntil(lambda: panel.course.bar.value() > first, timeout=TRAINED_MS)
+
+
+def test_a_mask_learned_with_its_network(qtbot: QtBot, panel: TrainPanel, config: Path) -> None:
+    """Begun from the settings of a training; the mask is seen as it comes, written and told."""
+    take(qtbot, panel, config)
+    panel.learn_mask.setChecked(True)
+    with qtbot.waitSignal(panel.designed, timeout=TRAINED_MS) as designed:
+        panel.start()
+    assert panel.course.picture.isVisible()
+    assert panel.course.picture.pixmap().width() == panel.course.picture.width()
+    mask = read_mask(designed.args[0])
+    model = load_model(designed.args[0].with_suffix(".safetensors"))
+    assert np.array_equal(mask.phase_rad, model.mask.phase_rad)
+    assert mask.origin["steps"] == 50
+    qtbot.waitUntil(lambda: not panel.process.running, timeout=PATIENCE_MS)
+    assert "Jaccard" in panel.course.told.text()
+
+    again = plan_of_file(designed.args[0].with_suffix(".toml"))
+    assert again.learns_mask
+    assert not with_learned_mask(again, False).learns_mask
+    assert with_learned_mask(again, False).settings.priors == again.settings.priors
+    panel.learn_mask.setChecked(False)
+    panel.take_file(designed.args[0].with_suffix(".toml"))
+    qtbot.waitUntil(panel.learn_mask.isChecked, timeout=PATIENCE_MS)
+
+
+def test_a_design_without_network_belongs_elsewhere(
+    qtbot: QtBot, panel: TrainPanel, config: Path
+) -> None:
+    config.write_text(CONFIG + '[design]\nkind = "fisher"\n')
+    panel.take_file(config)
+    qtbot.waitUntil(lambda: "fisher" in panel.course.told.text(), timeout=PATIENCE_MS)
+    assert not panel.start_button.isEnabled()
 
 
 def test_closed_while_it_trains(
@@ -175,23 +213,23 @@ def test_what_goes_wrong_is_told(
     bad = tmp_path / "bad.toml"
     bad.write_text(CONFIG.replace("density_per_um2", "denseness"))
     panel.take_file(bad)
-    qtbot.waitUntil(lambda: "denseness" in panel.told.text(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: "denseness" in panel.course.told.text(), timeout=PATIENCE_MS)
     assert not panel.start_button.isEnabled()
     take(qtbot, panel, config)
     (tmp_path / "m.safetensors").write_bytes(b"")
     panel.start()
-    assert "m.safetensors exists already; m-001.safetensors is free." in panel.told.text()
-    panel.model.setText(str(tmp_path / "other"))
+    assert "m.safetensors exists already; m-001.safetensors is free." in panel.course.told.text()
+    panel.model.line.setText(str(tmp_path / "other"))
     panel.form.background.low.setValue(30)
     panel.start()
-    assert "Background: 30 to 20 is no range" in panel.told.text()
+    assert "Background: 30 to 20 is no range" in panel.course.told.text()
     assert not panel.process.running
     panel.form.background.low.setValue(3)
     (tmp_path / "other.checkpoint").write_bytes(b"nonsense")
     (tmp_path / "other.toml").write_text(CONFIG)
     panel.start()
     qtbot.waitUntil(lambda: not panel.process.running, timeout=PATIENCE_MS)
-    assert "other.checkpoint" in panel.told.text()
+    assert "other.checkpoint" in panel.course.told.text()
 
 
 def test_priors_measured_on_a_recording(qtbot: QtBot, panel: TrainPanel, tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from ui.console import Device, DeviceName, Json, print_json, say, training_bar
 
 if TYPE_CHECKING:
     from dsacq.design.evolution import Evolution
+    from dsacq.design.learned import LearnedTraining
     from dsacq.design.settings import DesignSettings
     from dsacq.physics.masks import PhaseMask
+    from dsacq.training.train import Progress
 
 _ENDINGS = (".tif", ".tiff")
 
@@ -27,6 +29,7 @@ def design(
     max_minutes: MaxMinutes = None,
     device: Device = DeviceName.auto,
     as_json: Json = False,
+    watched: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Design a phase mask: by the Cramer-Rao bound, or learned together with a network.
 
@@ -52,7 +55,9 @@ def design(
         told = _fisher(settings, start, output)
     else:
         seconds = math.inf if max_minutes is None else 60 * max_minutes
-        told = _learned(settings, start, output, resume, seconds, device)
+        told = _learned(settings, start, output, resume, seconds, device, watched)
+    if watched:
+        return
     if as_json:
         print_json(told)
     else:
@@ -91,6 +96,7 @@ def _learned(
     resume: bool,
     seconds: float,
     device: DeviceName,
+    watched: bool,
 ) -> dict[str, object]:
     from dsacq.design.evolution import SUFFIX, Evolution
     from dsacq.design.learned import LearnedTraining
@@ -114,6 +120,9 @@ def _learned(
         evolution = Evolution.read(kept)
     evolution.add(training.step, training.mask)
     try:
+        if watched:
+            _run_watched(training, evolution, checkpoint, output)
+            return {}
         with training_bar(settings.training.steps, training.step, "designing") as show:
             run = training.run(seconds)
             for report in saved_as_it_goes(training, run, checkpoint, model_file):
@@ -137,6 +146,30 @@ def _learned(
         "finished": training.finished,
         "accuracy": model.card.accuracy,
     }
+
+
+def _run_watched(
+    training: "LearnedTraining", evolution: "Evolution", checkpoint: Path, output: Path
+) -> None:
+    from dsacq.files.masks import write_mask
+    from ui.commands.watched_training import run_watched
+
+    settings, picture = training.settings, output.with_suffix(".png")
+
+    def after_report(report: "Progress") -> dict[str, object]:
+        evolution.add(report.step, training.mask)
+        if report.measured is None:
+            return {}
+        pitch_um = training.mask.pixel_um
+        evolution.draw_newest(picture, settings.optics, settings.psf, pitch_um)
+        return {"picture": picture}
+
+    def at_the_end() -> dict[str, object]:
+        write_mask(training.mask, output)
+        _animate(evolution, settings, training.mask, output)
+        return {"mask": output}
+
+    run_watched(training, checkpoint, output.with_suffix(".safetensors"), after_report, at_the_end)
 
 
 def _animate(

@@ -1,12 +1,14 @@
 """A training that another program watches.
 
 It writes JSON lines to standard output: {"step", "loss", ..., "measured"} as it goes, and last
-{"model", "finished", "accuracy"}. A line on standard input ends it, and the model is written; the
+{"model", "finished", "accuracy"}. Of a design also {"picture"}, whenever there is a new one of its
+mask, and "mask" at the end. A line on standard input ends it, and the model is written; the
 end of standard input means that nobody is there any more, and only the checkpoint is.
 """
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Thread
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 from ui.console import print_json
 
 if TYPE_CHECKING:
-    from dsacq.training.train import Training
+    from dsacq.training.train import Progress, Training
 
 
 class _Watcher:
@@ -32,8 +34,17 @@ class _Watcher:
             self.gone = not sys.stdin.readline()
 
 
-def run_watched(training: "Training", checkpoint: Path, output: Path) -> None:
-    """Train, tell, and write checkpoint and model. Raises FileError or SettingsError."""
+def run_watched(
+    training: "Training",
+    checkpoint: Path,
+    output: Path,
+    after_report: "Callable[[Progress], dict[str, object]]" = lambda _: {},
+    at_the_end: Callable[[], dict[str, object]] = dict,
+) -> None:
+    """Train, tell, and write checkpoint and model. Raises FileError or SettingsError.
+
+    after_report, at_the_end: do what else is to be done then, and give what else is to be told.
+    """
     from dsacq.networks.model_file import save_model
     from dsacq.training.saved import saved_as_it_goes
 
@@ -44,13 +55,16 @@ def run_watched(training: "Training", checkpoint: Path, output: Path) -> None:
         print_json(asdict(report))
     for report in saved_as_it_goes(training, training.run(stop=watcher.ending), checkpoint, output):
         print_json(asdict(report))
+        if more := after_report(report):
+            print_json(more)
     if watcher.gone or training.step == 0:
         return
     print_json({"finishing": True})
     model = training.model(output.stem)
     save_model(model, output)
     accuracy = model.card.accuracy
-    print_json({"model": output, "finished": training.finished, "accuracy": accuracy})
+    result = {"model": output, "finished": training.finished, "accuracy": accuracy}
+    print_json(result | at_the_end())
 
 
 def _yield_to_others() -> None:

@@ -1,7 +1,9 @@
 """Controls that several panels share."""
 
+from pathlib import Path
+
 from PyQt6.QtCore import QEvent, QObject, Qt
-from PyQt6.QtWidgets import QDoubleSpinBox, QLabel, QPushButton, QWidget
+from PyQt6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from ui.theme import AMBER
 
@@ -48,6 +50,35 @@ def number_box(
     box.setToolTip(tip)
     without_wheel(box)
     return box
+
+
+def whole_box(name: str, limits: tuple[int, int], value: int, tip: str) -> QSpinBox:
+    """A spin box for whole numbers that leaves the wheel alone."""
+    box = QSpinBox()
+    box.setObjectName(name)
+    box.setRange(*limits)
+    box.setValue(value)
+    box.setKeyboardTracking(False)
+    box.setToolTip(tip)
+    without_wheel(box)
+    return box
+
+
+def row(*parts: QWidget) -> QHBoxLayout:
+    """Beside each other; only labels keep their width."""
+    made = QHBoxLayout()
+    for part in parts:
+        made.addWidget(part, 0 if isinstance(part, QLabel) else 1)
+    return made
+
+
+def typed_path(text: str) -> Path:
+    """A path as people type it, "~" for the home; that of an unknown user stays as it is."""
+    path = Path(text.strip())
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def set_quietly(box: QDoubleSpinBox, value: float) -> None:

@@ -22,7 +22,7 @@ from PyQt6.QtWidgets import (
 )
 
 from ui.job import Job
-from ui.panels.controls import without_wheel
+from ui.panels.controls import typed_path, without_wheel
 from ui.panels.readings import CameraState, RigState, readings_of
 from ui.panels.record_place import free_name, room, why_not
 from ui.session import Activity, Session
@@ -158,7 +158,7 @@ class RecordPanel(QWidget):
         layout.addWidget(group)
 
     def _target(self) -> Path:
-        return Path(self.folder.text().strip()).expanduser() / self.name.text().strip()
+        return typed_path(self.folder.text()) / self.name.text().strip()
 
     def _choose_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PyQt6.QtCore import QCoreApplication
 
+from ui.panels.controls import typed_path
 from ui.panels.readings import CameraState
 
 _FORBIDDEN = '<>:"/\\|?*'  # in names, on one system or another
@@ -25,7 +26,7 @@ def why_not(folder: str, name: str) -> str:
     found = sorted(set(name) & set(_FORBIDDEN))
     if found:
         return tr("The name must not contain {}.").format(" ".join(found))
-    target = Path(folder).expanduser() / name
+    target = typed_path(folder) / name
     if target.exists():
         return tr("{} exists already; {} is free.").format(name, free_name(target))
     return ""

@@ -1,4 +1,4 @@
-"""Training a localizer: its settings, its course, and the model that comes of it."""
+"""Training a localizer, alone or with its mask: settings, and the model that comes of it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,34 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 from PyQt6.QtCore import QSettings, pyqtSignal
 from PyQt6.QtWidgets import (
+    QCheckBox,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
-    QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from dsacq.errors import SettingsError, UserError
-from ui.commands.models import SUFFIX, model_folder
 from ui.job import Job
 from ui.latest import Latest
 from ui.panels.controls import button
-from ui.panels.curves import CurvesPlot
-from ui.panels.record_place import free_name
-from ui.panels.train_history import PLOTS, TrainingHistory
+from ui.panels.model_place import ModelPlace, free_model
+from ui.panels.train_course import TrainCourse
 from ui.panels.train_priors import PriorsForm
 from ui.session import Activity, Session, told
-from ui.theme import AMBER
 from ui.training_plan import (
     Examining,
     Plan,
     measured_plan,
     plan_of_file,
     plan_of_rig,
+    with_learned_mask,
     write_plan,
 )
 from ui.training_process import TrainingProcess
@@ -43,14 +39,11 @@ if TYPE_CHECKING:
     from dsacq.physics.pupil import PsfModel
     from hardware.rig import Rig
 
-_SHOWN = ("loss", "jaccard")
-_CHECKPOINT = ".checkpoint"
-
 
 class TrainPanel(QWidget):
-    """trained: the Path of a model that was written."""
+    """trained: the Path of a model that was written. designed: that of the mask learned with it."""
 
-    trained = pyqtSignal(object)
+    trained, designed = pyqtSignal(object), pyqtSignal(object)
     _rig_read, _psf_read = pyqtSignal(object), pyqtSignal(object)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -60,8 +53,6 @@ class TrainPanel(QWidget):
         self._own = True  # the plan is the rig's, and follows the mask on its SLM
         self._job: Job | None = None
         self._reading = Latest("reading training settings", self)
-        self._history = TrainingHistory()
-        self._begun: tuple[int, float] | None = None  # step and seconds of the first report
         self._ending = False
         self._target = Path()  # of the training that runs
         self.process = TrainingProcess(self)
@@ -81,7 +72,9 @@ class TrainPanel(QWidget):
             tr("Measure photons, density and background on frames of your sample."),
         )
         self.open = button(
-            tr("Open..."), "train_open", tr("Settings of dsacq train or dsacq estimate (.toml).")
+            tr("Open..."),
+            "train_open",
+            tr("Settings of dsacq train, dsacq estimate or dsacq design (.toml)."),
         )
         self.save_as = button(
             tr("Save as..."),
@@ -92,11 +85,12 @@ class TrainPanel(QWidget):
         self.about.setObjectName("train_about")
         self.about.setWordWrap(True)
         self.form = PriorsForm()
-        self.model = QLineEdit()
-        self.model.setObjectName("train_model")
-        self.model.setToolTip(tr("The model file to write; checkpoint and table lie beside it."))
-        self.browse = QPushButton("...")
-        self.browse.setToolTip(tr("Choose where the model is written."))
+        self.learn_mask = QCheckBox(tr("Learn the mask too"))
+        self.learn_mask.setObjectName("train_learn_mask")
+        self.learn_mask.setToolTip(
+            tr("Begins with this mask, and changes it together with the network that reads it.")
+        )
+        self.model = ModelPlace()
         self.start_button = button(
             tr("Start training"),
             "train_start",
@@ -107,26 +101,13 @@ class TrainPanel(QWidget):
             "train_stop",
             tr("After the step that runs; the model is written, and can be trained on later."),
         )
-        self.bar = QProgressBar()
-        self.bar.setObjectName("train_bar")
-        self.bar.hide()
-        self.told = QLabel()
-        self.told.setObjectName("train_told")
-        self.told.setWordWrap(True)
-        across = tr("steps of the training")
-        self.plots = [CurvesPlot(PLOTS, name, across) for name in _SHOWN]
-        for plot, name in zip(self.plots, ("train_plot_1", "train_plot_2"), strict=True):
-            plot.choice.setObjectName(name)
-            plot.changed.connect(self._draw)
+        self.course = TrainCourse()
 
     def _lay_out(self) -> None:
         sources = QGridLayout()
         for place, one in enumerate((self.from_rig, self.from_recording, self.open, self.save_as)):
             sources.addWidget(one, place // 2, place % 2)
-        where, control = QHBoxLayout(), QHBoxLayout()
-        where.addWidget(QLabel(self.tr("Model")))
-        where.addWidget(self.model, 1)
-        where.addWidget(self.browse)
+        control = QHBoxLayout()
         control.addWidget(self.start_button, 2)
         control.addWidget(self.stop_button, 1)
         layout = QVBoxLayout(self)
@@ -134,12 +115,10 @@ class TrainPanel(QWidget):
         layout.addLayout(sources)
         layout.addWidget(self.about)
         layout.addWidget(self.form)
-        layout.addLayout(where)
+        layout.addWidget(self.learn_mask)
+        layout.addWidget(self.model)
         layout.addLayout(control)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.told)
-        for plot in self.plots:
-            layout.addWidget(plot, 1)
+        layout.addWidget(self.course, 1)
 
     def _connect(self) -> None:
         session, process = self._session, self.process
@@ -147,8 +126,7 @@ class TrainPanel(QWidget):
         self.from_recording.clicked.connect(self._browse_recording)
         self.open.clicked.connect(self._browse_settings)
         self.save_as.clicked.connect(self._browse_save)
-        self.browse.clicked.connect(self._browse_model)
-        self.model.textChanged.connect(self._show_state)
+        self.model.changed.connect(self._show_state)
         self.start_button.clicked.connect(self.start)
         self.stop_button.clicked.connect(self.end)
         self._rig_read.connect(self._on_rig)
@@ -156,7 +134,7 @@ class TrainPanel(QWidget):
         self._reading.answered.connect(self._on_file)
         self._reading.failed.connect(self._fail)
         process.told.connect(self._on_told)
-        process.failed.connect(self._warn)
+        process.failed.connect(self.course.warn)
         process.finished.connect(self._on_ended)
         session.opened.connect(lambda _rig: self._follow())
         session.mask_shown.connect(lambda _mask: self._follow())
@@ -166,7 +144,7 @@ class TrainPanel(QWidget):
         """Settings for the rig as it is, with the mask on its SLM."""
         self._own = True
         if self._session.rig is None:
-            self._warn(self.tr("The rig is not open."))
+            self.course.warn(self.tr("The rig is not open."))
         self._session.ask(lambda rig: self._rig_read.emit(_of_rig(rig)))
 
     def take_recording(self, path: Path) -> None:
@@ -176,7 +154,7 @@ class TrainPanel(QWidget):
         try:
             plan = replace(self._plan, settings=self.form.changed(self._plan.settings))
         except SettingsError as error:
-            self._warn(str(error))
+            self._fail(error)
             return
         self._own = False
         job = Job(lambda: measured_plan(plan, path), "measuring priors", self)
@@ -184,10 +162,7 @@ class TrainPanel(QWidget):
         job.failed.connect(self._fail)
         job.finished.connect(self._on_measuring_ended)
         self._job = job
-        self.bar.setRange(0, 0)
-        self.bar.setFormat(self.tr("examining frames: %v of %m"))
-        self.bar.show()
-        self._tell("")
+        self.course.begin(self.tr("examining frames: %v of %m"))
         self._show_state()
         job.start()
 
@@ -211,18 +186,18 @@ class TrainPanel(QWidget):
         except UserError as error:
             self._fail(error)
         else:
-            self._tell(self.tr("Written: {}").format(path))
+            self.course.tell(self.tr("Written: {}").format(path))
 
     def start(self) -> None:
         """Train, or go on with the training that was begun for this model file."""
-        model = self._model_file()
+        model = self.model.file
         if self.process.running or self._job is not None or model is None:
             return
-        config, resume = model.with_suffix(".toml"), _begun(model)
+        config, resume = model.with_suffix(".toml"), self.model.begun
         try:
             if not resume:
                 if model.exists():
-                    free = _free_model(model).name
+                    free = free_model(model).name
                     raise SettingsError(f"{model.name} exists already; {free} is free.")
                 if self._plan is None:
                     raise SettingsError("Choose settings first: from the rig, or a file.")
@@ -231,14 +206,9 @@ class TrainPanel(QWidget):
         except (UserError, OSError) as error:
             self._fail(error)
             return
-        self._history.clear()
-        self._begun, self._ending, self._target = None, False, model
-        self.bar.setRange(0, 0)
-        self.bar.setFormat(self.tr("preparing frames"))
-        self.bar.show()
-        self._tell("")
+        self._ending, self._target = False, model
+        self.course.begin_training()
         self.process.start(config, model, resume=resume)
-        self._draw()
         self._show_state()
 
     def end(self) -> None:
@@ -248,7 +218,7 @@ class TrainPanel(QWidget):
         elif self.process.running:
             self._ending = True
             self.process.ask_to_stop()
-            self._tell(self.tr("Ends after this step, and writes the model."))
+            self.course.tell(self.tr("Ends after this step, and writes the model."))
         self._show_state()
 
     def stop(self) -> None:
@@ -259,27 +229,21 @@ class TrainPanel(QWidget):
         self.process.stop()
 
     def save(self, settings: QSettings) -> None:
-        settings.setValue("train/model", self.model.text())
-        settings.setValue("train/plots", ",".join(plot.name for plot in self.plots))
+        settings.setValue("train/model", self.model.text)
+        settings.setValue("train/plots", ",".join(plot.name for plot in self.course.plots))
 
     def restore(self, settings: QSettings) -> None:
-        self.model.setText(settings.value("train/model", "", str) or str(_new_model()))
+        self.model.choose(settings.value("train/model", "", str))
         names = settings.value("train/plots", "", str).split(",")
-        for plot, name in zip(self.plots, names, strict=False):
+        for plot, name in zip(self.course.plots, names, strict=False):
             plot.show_plot(name)
-        model = self._model_file()
-        if model is not None and _begun(model):
+        model = self.model.file
+        if model is not None and self.model.begun:
             self.take_file(model.with_suffix(".toml"))
 
     def _chosen(self, plan: Plan) -> Plan:
-        return replace(plan, settings=self.form.changed(plan.settings))
-
-    def _model_file(self) -> Path | None:
-        text = self.model.text().strip()
-        if not text:
-            return None
-        path = Path(text).expanduser()
-        return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+        changed = replace(plan, settings=self.form.changed(plan.settings))
+        return with_learned_mask(changed, self.learn_mask.isChecked())
 
     def _follow(self) -> None:
         if self._own and not self.process.running:
@@ -294,18 +258,19 @@ class TrainPanel(QWidget):
             self._set_plan(plan)
 
     def _on_file(self, answer: tuple[Path, Plan]) -> None:
+        self.learn_mask.setChecked(answer[1].learns_mask)
         self._set_plan(answer[1])
 
     def _on_measured(self, item: Examining | Plan) -> None:
         if isinstance(item, Plan):
             self._set_plan(item)
         else:
-            self.bar.setRange(0, item.total)
-            self.bar.setValue(item.done)
+            self.course.bar.setRange(0, item.total)
+            self.course.bar.setValue(item.done)
 
     def _on_measuring_ended(self) -> None:
         self._job = None
-        self.bar.hide()
+        self.course.end()
         self._show_state()
 
     def _set_plan(self, plan: Plan) -> None:
@@ -319,87 +284,50 @@ class TrainPanel(QWidget):
         self._show_state()
 
     def _on_told(self, item: dict[str, Any]) -> None:
-        if "step" in item:
-            self._history.add(item)
-            self._show_progress(item)
-            self._draw()
-        elif "steps" in item:
-            self.bar.setRange(0, item["steps"])
-            self.bar.setValue(item["begun_at"])
-            self.bar.setFormat(self.tr("step %v of %m"))
-        elif "finishing" in item:
-            self._tell(self.tr("Measuring and writing the model..."))
-        elif "model" in item:
-            self._ending = False
-            accuracy = item["accuracy"]
-            self._tell(
-                self.tr("{}: Jaccard {}, error {} nm lateral, {} nm axial.").format(
-                    Path(item["model"]).name,
-                    *(_told_number(accuracy.get(key)) for key in _ACCURACY),
-                )
-            )
-            self._session.said.emit(self.tr("Model written: {}").format(item["model"]))
-            if item["finished"]:  # the next training is another one
-                self.model.setText(str(_free_model(self._target)))
-            self.trained.emit(Path(item["model"]))
-
-    def _show_progress(self, item: dict[str, Any]) -> None:
-        step, seconds = item["step"], item["seconds"]
-        self.bar.setValue(step)
-        if self._begun is None:
-            self._begun = step, seconds
-        first, at = self._begun
-        text = self.tr("step %v of %m")
-        if step > first and seconds > at:
-            rate = (step - first) / (seconds - at)
-            left_s = (self.bar.maximum() - step) / rate
-            text += self.tr(", {:.2g}/s, {} left").format(rate, _duration(left_s))
-        self.bar.setFormat(text)
+        self.course.follow(item)
+        if "model" not in item:
+            return
+        self._ending = False
+        self._session.said.emit(self.tr("Model written: {}").format(item["model"]))
+        if item["finished"]:  # the next training is another one
+            self.model.choose(str(free_model(self._target)))
+        self.trained.emit(Path(item["model"]))
+        if "mask" in item:
+            self.designed.emit(Path(item["mask"]))
 
     def _on_ended(self) -> None:
         if self._ending:  # before there was anything to keep
-            self._tell("")
+            self.course.tell("")
         self._ending = False
-        self.bar.hide()
+        self.course.end()
         self._show_state()
-
-    def _draw(self) -> None:
-        for plot in self.plots:
-            plot.draw(self._history)
 
     def _show_state(self) -> None:
         training, measuring = self.process.running, self._job is not None
-        model = self._model_file()
-        busy, begun = training or measuring, model is not None and _begun(model)
-        for control in (self.from_rig, self.open, self.model, self.browse):
+        busy, begun = training or measuring, self.model.begun
+        for control in (self.from_rig, self.open, self.model):
             control.setEnabled(not busy)
         for control in (self.from_recording, self.save_as):
             control.setEnabled(not busy and self._plan is not None)
-        self.form.setEnabled(not busy and self._plan is not None and not begun)
+        changeable = not busy and self._plan is not None and not begun
+        self.form.setEnabled(changeable)
+        self.learn_mask.setEnabled(changeable)
         resting = self._session.activity is not Activity.recording
-        ready = model is not None and (begun or self._plan is not None)
+        ready = self.model.file is not None and (begun or self._plan is not None)
         self.start_button.setText(self.tr("Resume") if begun else self.tr("Start training"))
         self.start_button.setEnabled(not busy and ready and resting)
         self.stop_button.setEnabled(busy and not self._ending)
-        if begun and not busy and not self.told.text():
-            assert model is not None
-            self._tell(
+        if begun and not busy and not self.course.told.text():
+            assert self.model.file is not None
+            self.course.tell(
                 self.tr(
                     "A training was begun here; Resume goes on with the settings in {}. "
                     "Another name begins anew."
-                ).format(model.with_suffix(".toml").name)
+                ).format(self.model.file.with_suffix(".toml").name)
             )
 
     def _fail(self, error: Exception) -> None:
-        self._warn(told(error))
-
-    def _warn(self, sentence: str) -> None:
-        self._tell(sentence)
-        self.told.setStyleSheet(f"color: {AMBER};")
-
-    def _tell(self, sentence: str) -> None:
-        self.told.setStyleSheet("")
-        self.told.setText(sentence)
+        self.course.warn(told(error))
 
     def _browse_recording(self) -> None:
         name = QFileDialog.getExistingDirectory(self, self.tr("Choose a recording"))
@@ -420,20 +348,6 @@ class TrainPanel(QWidget):
         if name:
             self.save_settings(Path(name).with_suffix(".toml"))
 
-    def _browse_model(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(
-            self,
-            self.tr("Write the model to"),
-            self.model.text(),
-            self.tr("Models (*.safetensors)"),
-            options=QFileDialog.Option.DontConfirmOverwrite,
-        )
-        if name:
-            self.model.setText(name)
-
-
-_ACCURACY = ("jaccard", "rmse_lateral_nm", "rmse_axial_nm")
-
 
 def _of_rig(
     rig: "Rig", mask: "PhaseMask | None" = None, psf: "PsfModel | None" = None
@@ -443,31 +357,3 @@ def _of_rig(
     if mask is None:
         return None
     return plan_of_rig(replace(rig.settings, psf=psf or rig.settings.psf), rig.noise(), mask)
-
-
-def _begun(model: Path) -> bool:
-    """Whether a training for this model file can go on."""
-    return model.with_suffix(_CHECKPOINT).exists() and model.with_suffix(".toml").exists()
-
-
-def _new_model() -> Path:
-    first = model_folder() / f"my-model{SUFFIX}"
-    return _free_model(first) if first.exists() else first
-
-
-def _free_model(taken: Path) -> Path:
-    """The next of this name that is not there yet."""
-    while taken.exists():
-        taken = taken.with_name(free_name(taken.with_suffix("")) + SUFFIX)
-    return taken
-
-
-def _told_number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
