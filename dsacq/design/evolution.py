@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from matplotlib import colormaps
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
@@ -16,11 +16,13 @@ from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf
 from dsacq.physics.pupil import PsfModel
 from dsacq.physics.tetrapod import crop_shape
+from dsacq.physics.zernike import mask_disc
 
 SUFFIX = ".evolution.npz"
 
 _MOST = 120  # moments; of more, every second one goes
 _SIDE_PX = 220  # of each picture
+_HEADING_PX = 36  # to be read where the picture is a third as wide, too
 _DEPTHS = 4
 _FRAME_MS, _LAST_MS = 120, 2000
 
@@ -102,17 +104,18 @@ def _picture(
     xyz_um = torch.zeros(len(heights_um), 3)
     xyz_um[:, 2] = torch.from_numpy(heights_um)
     images = psf(phase, xyz_um, optics, crop_shape(optics), model, mask_pixel_um=pixel_um).numpy()
-    panels = [_coloured(levels / 255.0, "twilight")]
+    radius, _ = mask_disc(optics, (levels.shape[0], levels.shape[1]), pixel_um)
+    panels = [_coloured(np.where(radius <= 1, levels / 255.0, np.nan), "twilight")]
     panels += [_coloured(image / image.max(), "inferno") for image in images]
-    wide = Image.new("RGB", (_SIDE_PX * len(panels), _SIDE_PX + 18), "black")
-    draw = ImageDraw.Draw(wide)
+    wide = Image.new("RGB", (_SIDE_PX * len(panels), _SIDE_PX + _HEADING_PX), "black")
+    draw, font = ImageDraw.Draw(wide), ImageFont.load_default(_HEADING_PX - 8)
     for number, panel in enumerate(panels):
-        wide.paste(panel, (number * _SIDE_PX, 18))
+        wide.paste(panel, (number * _SIDE_PX, _HEADING_PX))
         told = f"step {step}" if number == 0 else f"z {heights_um[number - 1]:.2f} um"
-        draw.text((number * _SIDE_PX + 4, 3), told, fill="white")
+        draw.text((number * _SIDE_PX + 4, 3), told, fill="white", font=font)
     return wide
 
 
 def _coloured(values: NDArray[np.floating], name: str) -> Image.Image:
-    colours = (colormaps[name](values)[..., :3] * 255).astype(np.uint8)
+    colours = (colormaps[name].with_extremes(bad="black")(values)[..., :3] * 255).astype(np.uint8)
     return Image.fromarray(colours).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.NEAREST)
