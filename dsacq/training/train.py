@@ -29,6 +29,7 @@ from dsacq.training.settings import TrainingSettings
 from dsacq.training.validation import Measured, Validation
 from dsacq.version import software
 
+_OPTIMISER = "muon"
 _WARM_UP = 300  # steps, at most a twentieth of all
 _WEIGHT_DECAY = 0.01
 _LARGEST_GRADIENT = 1.0
@@ -145,10 +146,18 @@ class Training:
         write_checkpoint(path, tensors, told)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint of the same settings. Raises FileError or SettingsError."""
+        """Go on from a checkpoint of the same settings. Raises FileError or SettingsError.
+
+        Only the number of steps may be another: to train longer, or to come to an end sooner.
+        """
         tensors, told = read_checkpoint(path)
-        given = _plain(self.settings)
-        before = told.get("settings", {})
+        if told.get("optimiser") != _OPTIMISER:
+            raise SettingsError(
+                f"{path}: was begun by another version of dsacq, with another optimiser; "
+                "begin anew without --resume."
+            )
+        given, before = _plain(self.settings), told.get("settings", {})
+        before.get("training", {})["steps"] = given["training"]["steps"]
         if changed := [key for key in given if given[key] != before.get(key)]:
             raise SettingsError(
                 f"{path}: was begun with other settings in [{'], ['.join(changed)}]; give the "
@@ -247,6 +256,7 @@ class Training:
             "step": self.step,
             "seconds": self._seconds,
             "restarts": self._restarts,
+            "optimiser": _OPTIMISER,
             "running": self._running,
             "least": self._least,
             "architecture": asdict(self._objective.architecture),

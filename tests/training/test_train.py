@@ -11,6 +11,7 @@ from dsacq.errors import FileError, SettingsError
 from dsacq.networks.model_file import ElectronInput, load_model, save_model
 from dsacq.physics.masks import PhaseMask
 from dsacq.training import train
+from dsacq.training.checkpoint import read_checkpoint, write_checkpoint
 from dsacq.training.history import write_history
 from dsacq.training.priors import Sampler
 from dsacq.training.settings import Schedule, TrainingSettings, VoxelChoice
@@ -101,6 +102,34 @@ def test_other_settings_are_refused_by_name(
     other = Training(dataclasses.replace(small_settings, priors=priors), small_mask, CPU)
     with pytest.raises(SettingsError, match=r"\[priors\]"):
         other.resume(path)
+
+
+def test_the_number_of_steps_may_be_another(
+    small_settings: TrainingSettings, small_mask: PhaseMask, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.checkpoint"
+    first = Training(with_steps(small_settings, 4), small_mask, CPU)
+    run(first)
+    first.save(path)
+    longer = Training(with_steps(small_settings, 7), small_mask, CPU)
+    longer.resume(path)
+    assert longer.step == 4
+    assert not longer.finished
+    run(longer)
+    assert longer.step == 7
+
+
+def test_a_checkpoint_of_another_optimiser_is_refused(
+    small_settings: TrainingSettings, small_mask: PhaseMask, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.checkpoint"
+    training = Training(small_settings, small_mask, CPU)
+    training.save(path)
+    tensors, told = read_checkpoint(path)
+    del told["optimiser"]
+    write_checkpoint(path, tensors, told)
+    with pytest.raises(SettingsError, match="another version"):
+        training.resume(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", None])
