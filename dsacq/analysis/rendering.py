@@ -1,49 +1,58 @@
-"""Pictures of localizations: histograms, average shifted histograms, Gaussians by precision."""
+"""Pictures of localizations: histograms, average shifted histograms, Gaussians by precision.
 
-from collections.abc import Generator
-from dataclasses import dataclass
+They are drawn and written in bands of tiles: any size fits into memory.
+"""
+
+import math
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import tifffile
 from matplotlib import colormaps
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
+from dsacq.analysis.rendering_picture import (
+    DARK,
+    METHODS,
+    Floats,
+    Method,
+    Picture,
+    Window,
+    layers_of,
+)
 from dsacq.data import Localizations
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing
 
-Floats = NDArray[np.float32]
-Method = Literal["histogram", "ash", "gaussian"]
+Bytes = NDArray[np.uint8]
 
-METHODS: tuple[Method, ...] = ("histogram", "ash", "gaussian")
 AXES = {
     "xy": ("x_um", "y_um", "z_um"),
     "xz": ("x_um", "z_um", "y_um"),
     "yz": ("y_um", "z_um", "x_um"),
 }
-_SHIFTS = 4  # of an average shifted histogram, along each axis
-_WIDTHS = 8  # different Gaussians; precisions between are shown as the next
-_MOST_PX = 400_000_000
+_LONGEST_PX = 2_000_000_000  # along a side
+_MOST_PNG_PX = 400_000_000  # Pillow has all of them in memory
+_CLASSIC_TIFF_BYTES = 4_200_000_000
 _BRIGHTEST = 99.5  # percentile of the lit pixels that is shown as white
 _GAMMA = 0.6
 _BAR_LENGTHS_UM = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+# Positive numbers rank as their bits do; without the last 14, steps are of 0.2 %.
+_STEP_BITS = 14
+_DARKEST, _INFINITE = (int(np.float32(x).view(np.uint32)) >> _STEP_BITS for x in (DARK, np.inf))
 
 
-@dataclass(frozen=True, eq=False)
-class Rendered:
-    """counts (rows, columns): localizations per pixel. depth: their mean of the third axis, um, NaN
-    where there are none; its range as it is shown. corner_um: of the upper-left pixel."""
+class _Scale(NamedTuple):
+    """top: localizations per pixel that are shown as white, or 65535, as far as is known with
+    this part done, of 1."""
 
-    counts: Floats
-    depth_um: Floats | None
-    depth_range_um: tuple[float, float]
-    corner_um: tuple[float, float]
-    pixel_um: float
-    plane: str
+    done: float
+    top: float
 
 
 def render(
@@ -55,13 +64,13 @@ def render(
     depth: bool = True,
     region_um: tuple[float, float, float, float] | None = None,
     depth_range_um: tuple[float, float] | None = None,
-) -> Rendered:
-    """Localizations as an image, seen along the third axis.
+) -> Picture:
+    """Localizations as a picture, seen along the third axis.
 
     method: "ash" is the mean of histograms of pixels four times as large, shifted by one; in
     "gaussian" each localization is a Gaussian of its precision (sigma_x_um, sigma_z_um), or of two
     pixels where there is none. region_um: (left, top, right, bottom) in the plane. Raises
-    SettingsError for images that are too large, and for tables without any localization there.
+    SettingsError for impossible sizes, and for tables without any localization there.
     """
     if method not in METHODS:
         raise SettingsError(f"method {method!r}: expected one of {', '.join(METHODS)}.")
@@ -76,91 +85,52 @@ def render(
     columns, rows = (
         int(np.floor((high - low) / pixel_um)) + 1 for low, high in ((left, right), (top, bottom))
     )
-    if rows < 1 or columns < 1 or rows * columns > _MOST_PX:
+    if not (0 < rows <= _LONGEST_PX and 0 < columns <= _LONGEST_PX):
         raise SettingsError(
-            f"An image of {columns} x {rows} pixels is impossible or too large; choose a larger "
-            "pixel or a smaller region."
+            f"An image of {columns} x {rows} pixels is impossible; choose another pixel or region."
         )
-    column = np.floor((across - left) / pixel_um).astype(np.int64)
-    row = np.floor((down - top) / pixel_um).astype(np.int64)
+    column, row = np.floor((across - left) / pixel_um), np.floor((down - top) / pixel_um)
     inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
     if not inside.any():
         raise SettingsError("There are no localizations in that region.")
-    flat = (row * columns + column)[inside]
-    shape = (rows, columns)
-    widths = _widths_px(table, plane, pixel_um, inside) if method == "gaussian" else None
-
-    def drawn(weight: NDArray[np.floating] | None) -> Floats:
-        if widths is None:
-            image = _binned(flat, weight, shape)
-            return _averaged(image) if method == "ash" else image
-        image = np.zeros(shape, np.float32)
-        edges, which = widths
-        for number, width in enumerate(edges):
-            own = which == number
-            if own.any():
-                part = _binned(flat[own], None if weight is None else weight[own], shape)
-                image += ndimage.gaussian_filter(part, width, mode="constant", truncate=3.5)
-        return image
-
-    counts = drawn(None)
-    shown = (left, top)
+    height_um = third[inside]
+    places = row[inside].astype(np.int32), column[inside].astype(np.int32)
+    layers = layers_of(method, *places, height_um, _sigma_um(table, plane)[inside] / pixel_um)
     if not depth:
-        return Rendered(counts, None, (0.0, 0.0), shown, pixel_um, plane)
-    heights = third[inside].astype(np.float64)
-    if depth_range_um is None:
-        low, high = np.percentile(heights[:: max(1, len(heights) // 1_000_000)], (1, 99))
+        depth_range_um = None
+    elif depth_range_um is None:
+        low, high = np.percentile(height_um[:: max(1, len(height_um) // 1_000_000)], (1, 99))
         depth_range_um = (float(low), float(max(high, low + 1e-3)))
-    mean = drawn(heights)
-    enough = counts > 1e-3
-    mean = np.divide(mean, counts, out=np.full(shape, np.nan, np.float32), where=enough)
-    return Rendered(counts, mean, depth_range_um, shown, pixel_um, plane)
+    return Picture(layers, (rows, columns), (left, top), pixel_um, plane, depth_range_um)
 
 
-def coloured(image: Rendered, *, bars: bool = True) -> NDArray[np.uint8]:
+def coloured(picture: Picture) -> Bytes:
     """(rows, columns, 3): brightness is density, hue is depth; with scale and colour bars."""
-    lit = image.counts[image.counts > 1e-3]
-    top = float(np.percentile(lit[:: max(1, lit.size // 1_000_000)], _BRIGHTEST)) if lit.size else 1
-    bright = np.clip(image.counts / max(top, 1e-6), 0, 1) ** _GAMMA
-    if image.depth_um is None:
-        rgb = np.repeat((255 * bright).astype(np.uint8)[..., None], 3, 2)
-    else:
-        low, high = image.depth_range_um
-        place = np.nan_to_num(np.clip((image.depth_um - low) / (high - low), 0, 1))
-        hues = (colormaps["turbo"](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.float32)
-        rgb = (hues[(255 * place).astype(np.uint8)] * bright[..., None]).astype(np.uint8)
-    return _with_bars(rgb, image) if bars else rgb
+    *_, scale = _brightest(picture)
+    return np.concatenate([band for _, band in _coloured_bands(picture, scale.top)])
 
 
-def write_picture(image: Rendered, path: Path) -> None:
-    """.png: colours, with bars. .tif: the counts, 16 bits and scaled to their highest, for ImageJ
-    with its scale; a TIFF of RGB beside it is what .rgb.tif asks for. Raises FileError."""
+def write_picture(picture: Picture, path: Path) -> None:
+    """.png or .rgb.tif: colours, with bars. .tif: the counts, 16 bits and scaled to their highest,
+    for ImageJ with its scale. Raises FileError."""
+    for _ in write_in_bands(picture, path):
+        pass
+
+
+def write_in_bands(picture: Picture, path: Path) -> Generator[int]:
+    """As write_picture; yields the percentage that is done.
+
+    A picture is drawn twice, because its scale must be known before its first pixel is written.
+    """
     ending = path.suffix.lower()
     if ending == ".png":
-        with replacing(path) as unfinished:
-            Image.fromarray(coloured(image)).save(unfinished, format="PNG")
-        return
-    if ending not in (".tif", ".tiff"):
+        yield from _write_png(picture, path)
+    elif ending not in (".tif", ".tiff"):
         raise FileError(f"{path}: pictures are written as .png, .tif or .rgb.tif.")
-    per_um = 1 / image.pixel_um
-    with replacing(path) as unfinished:
-        if path.stem.lower().endswith(".rgb"):
-            tifffile.imwrite(
-                unfinished,
-                coloured(image),
-                photometric="rgb",
-                resolution=(1e4 * per_um, 1e4 * per_um),
-                resolutionunit="CENTIMETER",
-            )
-            return
-        top = max(float(image.counts.max()), 1e-6)
-        tifffile.imwrite(
-            unfinished,
-            np.rint(image.counts * (65535 / top)).astype(np.uint16),
-            imagej=True,
-            resolution=(per_um, per_um),
-            metadata={"unit": "um", "localizations_at_65535": top},
-        )
+    elif path.stem.lower().endswith(".rgb"):
+        yield from _write_colours(picture, path)
+    else:
+        yield from _write_counts(picture, path)
 
 
 def render_volume(
@@ -189,79 +159,189 @@ def render_volume(
         "PhysicalSizeYUnit": "µm",
         "PhysicalSizeZUnit": "µm",
     }
-    shape = render(table, pixel_um, method="histogram", depth=False, region_um=region).counts.shape
-
-    def slices() -> Generator[NDArray[np.float32]]:
-        for number in range(count):
-            own = numbers == number
-            if not own.any():
-                yield np.zeros(shape, np.float32)
-                continue
-            part = Localizations(table.table[own], table.origin)
-            yield render(part, pixel_um, method=method, depth=False, region_um=region).counts
-
-    with replacing(path) as unfinished, tifffile.TiffWriter(unfinished, ome=True) as writer:
-        writer.write(slices(), shape=(count, *shape), dtype=np.float32, metadata=metadata)
+    flat = render(table, pixel_um, method="histogram", depth=False, region_um=region)
+    shape = (count, *flat.shape)
+    with _new_file(path, shape, np.float32) as file:
+        start = _begin_tiff(file, shape, np.float32, {}, metadata)
+        for number in np.unique(numbers):  # a slice without localizations is zero already
+            part = Localizations(table.table[numbers == number], table.origin)
+            picture = render(part, pixel_um, method=method, depth=False, region_um=region)
+            file.seek(start + 4 * int(number) * shape[1] * shape[2])
+            for _, tiles in picture.each(picture.counts):
+                file.write(np.concatenate(tiles, 1).data)
     return count
 
 
-def _widths_px(
-    table: Localizations, plane: str, pixel_um: float, inside: NDArray[np.bool_]
-) -> tuple[Floats, NDArray[np.intp]]:
-    """A few widths, and which of them each localization has."""
-    names = [name.replace("_um", "") for name in AXES[plane][:2]]
-    columns = [table.table[f"sigma_{name}_um"].to_numpy()[inside] for name in names]
-    sigma = np.sqrt(np.mean(np.square(np.stack(columns).astype(np.float64)), 0)) / pixel_um
-    sigma = np.where(np.isfinite(sigma) & (sigma > 0), sigma, 2.0)
-    sigma = np.clip(sigma, 0.5, 200.0)
-    low, high = np.percentile(sigma[:: max(1, len(sigma) // 1_000_000)], (0.5, 99.5))
-    widths = np.geomspace(low, max(high, low * 1.01), _WIDTHS)
-    which = np.searchsorted(np.sqrt(widths[1:] * widths[:-1]), sigma)
-    return widths.astype(np.float32), which
+def _sigma_um(table: Localizations, plane: str) -> Floats:
+    """Of each localization, the root mean square of its precisions in the plane."""
+    across, down = (
+        table.table[f"sigma_{name.removesuffix('_um')}_um"].to_numpy() for name in AXES[plane][:2]
+    )
+    sigma_um: Floats = np.sqrt((across**2 + down**2) / 2)
+    return sigma_um
 
 
-def _binned(
-    flat: NDArray[np.int64], weight: NDArray[np.floating] | None, shape: tuple[int, int]
-) -> Floats:
-    counts = np.bincount(flat, weight, minlength=shape[0] * shape[1])
-    return counts.reshape(shape).astype(np.float32)
+def _write_png(picture: Picture, path: Path) -> Generator[int]:
+    rows, columns = picture.shape
+    if rows * columns > _MOST_PNG_PX:
+        raise FileError(
+            f"{path}: a PNG of {columns} x {rows} pixels would not fit into memory; write an "
+            ".rgb.tif, or choose a larger pixel or a smaller region."
+        )
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        for scale in _brightest(picture):
+            yield int(50 * scale.done)
+        bands = []
+        for done, band in _coloured_bands(picture, scale.top):
+            bands.append(band)
+            yield int(50 + 50 * done)
+        Image.fromarray(np.concatenate(bands)).save(file, format="PNG")
 
 
-def _averaged(image: Floats) -> Floats:
-    """The mean of histograms of larger pixels, shifted: a triangle over the smaller ones."""
-    away = np.arange(-_SHIFTS + 1, _SHIFTS)
-    kernel = ((1 - abs(away) / _SHIFTS) / _SHIFTS).astype(np.float32)
-    for axis in (0, 1):
-        image = ndimage.convolve1d(image, kernel, axis=axis, mode="constant")
-    return image
+def _write_colours(picture: Picture, path: Path) -> Generator[int]:
+    per_cm, shape = 1e4 / picture.pixel_um, (*picture.shape, 3)
+    with _new_file(path, shape, np.uint8) as file:
+        for scale in _brightest(picture):
+            yield int(50 * scale.done)
+        tags = {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
+        _begin_tiff(file, shape, np.uint8, tags | {"photometric": "rgb"})
+        for done, band in _coloured_bands(picture, scale.top):
+            file.write(band.data)
+            yield int(50 + 50 * done)
 
 
-def _with_bars(rgb: NDArray[np.uint8], image: Rendered) -> NDArray[np.uint8]:
-    rows, columns = rgb.shape[:2]
-    if min(rows, columns) < 120:
+def _write_counts(picture: Picture, path: Path) -> Generator[int]:
+    per_um = 1 / picture.pixel_um
+    with _new_file(path, picture.shape, np.uint16) as file:
+        for scale in _highest(picture):
+            yield int(50 * scale.done)
+        tags = {
+            # As ImageJ writes it: tifffile's own files for ImageJ end at 4 GB.
+            "description": f"ImageJ=1.54f\nunit=um\nlocalizations_at_65535={scale.top}\n",
+            "resolution": (per_um, per_um),
+            "resolutionunit": "NONE",
+        }
+        _begin_tiff(file, picture.shape, np.uint16, tags)
+        of_one = 65535 / scale.top
+
+        def scaled(window: Window) -> NDArray[np.uint16]:
+            values: Floats = np.rint(picture.counts(window) * of_one)
+            return values.astype(np.uint16)
+
+        for done, tiles in picture.each(scaled):
+            file.write(np.concatenate(tiles, 1).data)
+            yield int(50 + 50 * done)
+
+
+@contextmanager
+def _new_file(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[IO[bytes]]:
+    """To write an image to. Raises FileError, also where the disk has not enough room for it."""
+    with replacing(path) as unfinished, unfinished.open("w+b") as file:
+        needed, free = _bytes(shape, dtype), shutil.disk_usage(unfinished.parent).free
+        if needed > free:
+            raise FileError(
+                f"{path}: needs {needed / 1e9:.3g} GB, and the disk has {free / 1e9:.3g}; choose a "
+                "larger pixel or a smaller region."
+            )
+        yield file
+
+
+def _begin_tiff(
+    file: IO[bytes],
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    tags: dict[str, Any],
+    metadata: dict[str, Any] | None = None,
+) -> int:
+    """Write all of a TIFF but its pixels, and go to where they begin, which is returned. Metadata
+    are those of an OME-TIFF."""
+    big = _bytes(shape, dtype) > _CLASSIC_TIFF_BYTES
+    with tifffile.TiffWriter(file, bigtiff=big, ome=metadata is not None) as writer:
+        place: Any = writer.write(
+            shape=shape, dtype=dtype, metadata=metadata, returnoffset=True, **tags
+        )
+    start: int = place[0]
+    file.seek(start)
+    return start
+
+
+def _bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def _highest(picture: Picture) -> Generator[_Scale]:
+    top = 1e-6
+    for done, tiles in picture.each(lambda window: float(picture.counts(window).max())):
+        top = max(top, *tiles)
+        yield _Scale(done, top)
+
+
+def _brightest(picture: Picture) -> Generator[_Scale]:
+    steps = _INFINITE - _DARKEST
+
+    def lit(window: Window) -> NDArray[np.intp]:
+        counts = picture.counts(window)
+        step = (counts[counts > DARK].view(np.uint32) >> _STEP_BITS) - _DARKEST
+        return np.bincount(step, minlength=steps)
+
+    pixels = np.zeros(steps, np.intp)
+    for done, tiles in picture.each(lit):
+        for tile in tiles:
+            pixels += tile
+        step = np.searchsorted(pixels.cumsum(), _BRIGHTEST / 100 * pixels.sum())
+        yield _Scale(done, float(np.uint32((step + _DARKEST) << _STEP_BITS).view(np.float32)))
+
+
+def _coloured_bands(picture: Picture, top: float) -> Generator[tuple[float, Bytes]]:
+    """How much is done, of 1, and the rows that follow."""
+    hues = (colormaps["turbo"](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.float32)
+
+    def colours(window: Window) -> Bytes:
+        counts = picture.counts(window)
+        bright = np.clip(counts / top, 0, 1)[..., None] ** _GAMMA
+        if picture.depth_range_um is None:
+            return np.repeat((255 * bright).astype(np.uint8), 3, 2)
+        low, high = picture.depth_range_um
+        place = np.nan_to_num(
+            np.clip((picture.depth_um(window, counts) - low) / (high - low), 0, 1)
+        )
+        rgb: Bytes = (hues[(255 * place).astype(np.uint8)] * bright).astype(np.uint8)
         return rgb
-    picture = Image.fromarray(rgb)
-    draw = ImageDraw.Draw(picture)
+
+    row = 0
+    for done, tiles in picture.each(colours):
+        band = np.concatenate(tiles, 1)
+        yield done, _with_bars(band, picture, row)
+        row += len(band)
+
+
+def _with_bars(band: Bytes, picture: Picture, first_row: int) -> Bytes:
+    """Rows of the picture, with what they show of its bars."""
+    rows, columns = picture.shape
+    if min(rows, columns) < 120:
+        return band
+    image = Image.fromarray(band)
+    draw = ImageDraw.Draw(image)
     size = max(12, min(rows, columns) // 45)
     font, margin = ImageFont.load_default(size), size
-    wanted = columns * image.pixel_um / 5
+    wanted = columns * picture.pixel_um / 5
     length_um = min(_BAR_LENGTHS_UM, key=lambda length: abs(np.log(length / wanted)))
-    length, bottom = round(length_um / image.pixel_um), rows - margin
+    length, bottom = round(length_um / picture.pixel_um), rows - margin - first_row
     draw.rectangle((margin, bottom - size // 3, margin + length, bottom), fill="white")
     draw.text(
         (margin, bottom - size // 3 - 2), f"{length_um:g} um", fill="white", font=font, anchor="lb"
     )
-    if image.depth_um is not None:
+    if picture.depth_range_um is not None:
         high, left = min(10 * size, rows // 3), columns - margin - size
         hues = (colormaps["turbo"](np.linspace(1, 0, high))[:, :3] * 255).astype(np.uint8)
-        picture.paste(Image.fromarray(np.repeat(hues[:, None], size, 1)), (left, margin))
-        low_um, high_um = image.depth_range_um
-        axis = AXES[image.plane][2][0]
+        image.paste(Image.fromarray(np.repeat(hues[:, None], size, 1)), (left, margin - first_row))
+        low_um, high_um = picture.depth_range_um
+        axis = AXES[picture.plane][2][0]
         for down, told, anchor in (
             (0, f"{high_um:.2f}", "rt"),
             (high // 2, f"{axis}, um", "rm"),
             (high, f"{low_um:.2f}", "rb"),
         ):
-            place = (left - size // 2, margin + down)
+            place = (left - size // 2, margin + down - first_row)
             draw.text(place, told, fill="white", font=font, anchor=anchor)
-    return np.asarray(picture)
+    return np.asarray(image)

@@ -116,6 +116,10 @@ def test_pictures(structure: Path, dsacq: Run) -> None:
     assert tifffile.imread(structure / "v.ome.tif").ndim == 3
     assert "expected 4 numbers" in dsacq.fails(*picture, "--region-um", "1,2", "-o", "q.png")
     assert "expected one of" in dsacq.fails(*picture, "--method", "blobs", "-o", "q.png")
+    assert "expected one of" in dsacq.fails(*picture, "--plane", "zz", "-o", "q.png")
+    large = ("render", "fixed.parquet", "--pixel-nm", 0.1)
+    assert "write an .rgb.tif" in dsacq.fails(*large, "-o", "q.png")
+    assert not (structure / "q.png").exists()
 
 
 def test_rows_are_merged_and_filtered(structure: Path, dsacq: Run) -> None:

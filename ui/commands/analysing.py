@@ -239,14 +239,15 @@ def render(
     slice_nm: Annotated[float, typer.Option(min=1.0, help="Of a volume.")] = 50.0,
     pixel_um: PixelUm = None,
 ) -> None:
-    """A picture of localizations: depth as colour, density as brightness.
+    """A picture of localizations: depth as colour, density as brightness. TIFFs are of any size.
 
     Example: `dsacq render still.parquet -o picture.png --pixel-nm 10`
     """
     from typing import cast
 
-    from dsacq.analysis.rendering import Method, render_volume, write_picture
     from dsacq.analysis.rendering import render as rendered
+    from dsacq.analysis.rendering import render_volume, write_in_bands
+    from dsacq.analysis.rendering_picture import Method
     from dsacq.files.localizations import read_localizations
 
     found = read_localizations(table, pixel_um=pixel_um)
@@ -262,7 +263,7 @@ def render(
     if depth_um is not None:
         low, high = _numbers(depth_um, ":", 2, "--depth-um")
         depth = low, high
-    image = rendered(
+    picture = rendered(
         found,
         pixel_nm / 1e3,
         method=chosen,
@@ -271,8 +272,10 @@ def render(
         region_um=region,
         depth_range_um=depth,
     )
-    write_picture(image, output)
-    rows, columns = image.counts.shape
+    with training_bar(100, 0, "drawing") as show:
+        for percent in write_in_bands(picture, output):
+            show(percent, "")
+    rows, columns = picture.shape
     say(f"{columns} x {rows} pixels written to {output}.")
 
 
