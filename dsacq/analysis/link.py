@@ -46,7 +46,7 @@ class LinkSettings:
     diffusion_um2_per_s: NotNegative = 0.01
     frame_interval_s: Positive = 0.1
     largest_step_um: Positive = 0.5
-    memory_frames: Annotated[int, Field(ge=0)] = 2
+    memory_frames: Annotated[int, Field(ge=0)] = 4
     unknown_sigma_um: tuple[Positive, Positive, Positive] = (0.03, 0.03, 0.06)
 
 

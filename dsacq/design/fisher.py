@@ -4,7 +4,7 @@ Shechtman et al., PRL 113, 133902 (2014), minimise the mean bound over depth of 
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ def fisher_design(
     cost, several random starts are tried first and the best goes on.
     """
     draw = torch.Generator().manual_seed(design.seed)
+    made_for = {"optics": asdict(optics), "emitter": asdict(emitter)}
     trial = max(1, int(_TRIAL * design.steps)) if design.starts > 1 else 0
     last = int(_PIXEL_STEPS * design.steps) if design.pixels else 0
     of = trial * design.starts + design.steps + last
@@ -71,7 +72,7 @@ def fisher_design(
             cost = cost_nm(phase(), start.pixel_um, optics, model, design, emitter, draw)
             if float(cost.detach()) < best_nm:
                 best_nm = float(cost.detach())
-                best = phase.mask(panel, "fisher", design="fisher", cost_nm=best_nm)
+                best = phase.mask(panel, "fisher", design="fisher", cost_nm=best_nm, **made_for)
             whole = cost + roughness * phase.roughness()
             whole.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

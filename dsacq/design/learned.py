@@ -5,7 +5,7 @@ differentiated, once per step, whatever the number of emitters.
 """
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from threading import Event
 from typing import Any
 
@@ -123,6 +123,7 @@ class LearnedTraining(Training):
             design="learned",
             start=self.settings.mask.design or str(self.settings.mask.file),
             steps=self.step,
+            optics=asdict(self.settings.optics),
         )
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Phase masks: what one is, and the designs of the field."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -118,11 +118,29 @@ def resampled(mask: PhaseMask, pixel_um: float, shape: Shape) -> PhaseMask:
     )
 
 
+def fitted(mask: PhaseMask, made_for: Optics, optics: Optics) -> PhaseMask:
+    """A mask for other optics: the same phase at each direction of the light in the sample.
+
+    Its edge lies where light ceases to propagate in the sample, or at the objective's.
+    """
+    radius_um, wanted_um = (
+        one.focal_4f_um * one.na_sample / one.relay_magnification for one in (made_for, optics)
+    )
+    stretched = replace(mask, pixel_um=mask.pixel_um * wanted_um / radius_um)
+    samples = _samples(optics)
+    made = resampled(stretched, optics.mask_pixel_um, (samples, samples))
+    return replace(made, wavelength_um=optics.wavelength_um)
+
+
+def _samples(optics: Optics) -> int:
+    """Odd, two samples wider than the pupil on each side."""
+    return (ceil(optics.pupil_diameter_um / optics.mask_pixel_um) + 4) | 1
+
+
 def _pupil(optics: Optics, shape: Shape | None) -> tuple[Tensor, Tensor]:
     """Radius on the disc |(u, v)| < optics.na_sample, 1 outside it, and azimuth of each sample."""
-    if shape is None:  # odd, two samples wider than the pupil on each side
-        samples = (ceil(optics.pupil_diameter_um / optics.mask_pixel_um) + 4) | 1
-        shape = (samples, samples)
+    if shape is None:
+        shape = (_samples(optics), _samples(optics))
     radius, azimuth = mask_disc(optics, shape, optics.mask_pixel_um)
     return radius.clamp_max(1), azimuth
 

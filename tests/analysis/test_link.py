@@ -18,7 +18,10 @@ SIGMA_UM = (0.02, 0.02, 0.05)
 VOLUME_UM = (20.0, 20.0, 4.0)
 DIFFUSION_UM2_PER_S, INTERVAL_S, MEMORY = 0.01, 0.03, 2
 SETTINGS = LinkSettings(
-    diffusion_um2_per_s=DIFFUSION_UM2_PER_S, frame_interval_s=INTERVAL_S, largest_step_um=0.25
+    diffusion_um2_per_s=DIFFUSION_UM2_PER_S,
+    frame_interval_s=INTERVAL_S,
+    largest_step_um=0.25,
+    memory_frames=MEMORY,
 )
 
 

@@ -14,6 +14,7 @@ from dsacq.physics.masks import (
     PhaseMask,
     astigmatism,
     double_helix,
+    fitted,
     flat,
     resampled,
     tetrapod,
@@ -24,6 +25,7 @@ from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf
 from dsacq.physics.pupil import PsfModel
 from dsacq.physics.tetrapod import crop_shape, tetrapod_coefficients, tetrapod_design
+from dsacq.physics.zernike import mask_disc
 
 T = {(2, 0): 0.68, (2, 2): 0.58, (4, 0): 0.76, (4, 2): -1.83, (6, 0): 0.30}
 
@@ -106,6 +108,37 @@ def test_designs_cover_the_pupil_and_say_how_they_were_made(storm_optics: Optics
         assert (mask.pixel_um, mask.wavelength_um) == (30, 0.67)
         assert json.loads(json.dumps(mask.origin))["design"] == name
     assert zernike_mask(storm_optics, {(2, 0): 1.0}, shape=(64, 80)).phase_rad.shape == (64, 80)
+
+
+def test_a_mask_for_the_same_optics_stays(telomere_optics: Optics) -> None:
+    mask = tetrapod(telomere_optics)
+    same = fitted(mask, telomere_optics, telomere_optics)
+    assert same.phase_rad.shape == mask.phase_rad.shape
+    assert np.cos(same.phase_rad - mask.phase_rad).min() > 1 - 1e-6
+
+
+def test_behind_another_relay_a_mask_shows_the_same_image(telomere_optics: Optics) -> None:
+    other = replace(telomere_optics, focal_4f_um=100_000, mask_pixel_um=10)
+    mask = fitted(tetrapod(telomere_optics), telomere_optics, other)
+    assert mask.pixel_um == 10
+    here, there = (
+        image(one, optics, 3.0, (41, 41))
+        for one, optics in ((tetrapod(telomere_optics), telomere_optics), (mask, other))
+    )
+    assert float((here - there).norm() / here.norm()) < 0.02
+
+
+def test_another_objective_gets_the_mask_in_its_own_pupil(
+    telomere_optics: Optics, storm_optics: Optics
+) -> None:
+    mask = fitted(tetrapod(telomere_optics), telomere_optics, storm_optics)
+    assert mask.wavelength_um == storm_optics.wavelength_um
+    assert mask.phase_rad.shape == (101, 101)
+    # The same polynomials on another grid.
+    again = zernike_mask(storm_optics, tetrapod_coefficients(telomere_optics))
+    radius, _ = mask_disc(storm_optics, mask.phase_rad.shape, mask.pixel_um)
+    lit = (radius < 0.97).numpy()
+    assert np.cos(mask.phase_rad - again.phase_rad)[lit].min() > 0.95
 
 
 def test_more_samples_show_the_same_image(telomere_optics: Optics) -> None:

@@ -28,7 +28,7 @@ def link(
     largest_step_um: Annotated[float, typer.Option(min=1e-4, help="Within a track.")] = 0.5,
     memory_frames: Annotated[
         int, typer.Option(min=0, help="In a row, that an emitter may be missed in.")
-    ] = 2,
+    ] = 4,
     pixel_um: PixelUm = None,
     as_json: Json = False,
 ) -> None:
