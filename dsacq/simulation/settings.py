@@ -9,9 +9,10 @@ from pydantic.dataclasses import dataclass
 
 from dsacq.config import read_settings
 from dsacq.errors import SettingsError
+from dsacq.files.mask_library import MASKS
 from dsacq.files.masks import read_mask
 from dsacq.physics.camera import Camera, ScmosCamera
-from dsacq.physics.masks import DESIGNS, PhaseMask
+from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics, Positive
 from dsacq.physics.pupil import PsfModel
 from dsacq.simulation.background import Background
@@ -33,8 +34,8 @@ class MaskChoice:
     def __post_init__(self) -> None:
         if (self.file is None) == (self.design is None):
             raise ValueError("file, design: expected one of them")
-        if self.design is not None and self.design not in DESIGNS:
-            raise ValueError(f"design={self.design!r}: expected one of {', '.join(DESIGNS)}")
+        if self.design is not None and self.design not in MASKS:
+            raise ValueError(f"design={self.design!r}: expected one of {', '.join(MASKS)}")
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -114,5 +115,5 @@ def chosen_mask(choice: MaskChoice, optics: Optics, folder: Path) -> PhaseMask:
     if choice.file is not None:
         return read_mask(folder / choice.file, optics=optics)
     assert choice.design is not None
-    make, _ = DESIGNS[choice.design]
+    make, _ = MASKS[choice.design]
     return make(optics)

@@ -15,9 +15,10 @@ from PyQt6.QtWidgets import QCheckBox, QDoubleSpinBox, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 from rig_samples import SMALL, write_rig
 
+from dsacq.files.mask_library import MASKS
 from dsacq.files.masks import write_mask
 from dsacq.physics.fisher import crlb
-from dsacq.physics.masks import DESIGNS, PhaseMask, astigmatism, flat, resampled, tetrapod, vortex
+from dsacq.physics.masks import PhaseMask, astigmatism, flat, resampled, tetrapod, vortex
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.pupil import PsfModel
 from dsacq.physics.tetrapod import crop_shape
@@ -102,9 +103,9 @@ def test_a_design_is_shown_and_what_is_on_the_slm_is_told(
 ) -> None:
     panel = opened(qtbot, session, tmp_path)
     names = [panel.library.list.item(i).text() for i in range(panel.library.list.count())]  # type: ignore[union-attr]
-    assert names == list(DESIGNS)
+    assert names == list(MASKS)
     panel.library.choose("tetrapod")
-    assert told(panel, "mask_about") == DESIGNS["tetrapod"][1]
+    assert told(panel, "mask_about") == MASKS["tetrapod"][1]
     wait_for(qtbot, panel, "not on the SLM; there: not known")
     # clicked before the mask is made: it is the chosen one that comes
     panel.library.choose("vortex")
@@ -144,7 +145,7 @@ def test_the_mask_of_the_rig_file_is_chosen(qtbot: QtBot, session: Session, tmp_
     write_mask(replace(vortex(STANDARD_OPTICS), name="mine"), tmp_path / "mine.tif")
     text = SMALL.replace("[use]\n", '[use]\nmask = { file = "mine.tif" }\n')
     panel = opened(qtbot, session, tmp_path, text)
-    qtbot.waitUntil(lambda: panel.library.list.count() == len(DESIGNS) + 1, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: panel.library.list.count() == len(MASKS) + 1, timeout=PATIENCE_MS)
     session.show(vortex(STANDARD_OPTICS))
     wait_for(qtbot, panel, "on the SLM")
 
@@ -192,7 +193,7 @@ def test_files_are_added_and_bad_ones_are_told(
     for _ in range(2):  # the second time it is read again, not listed twice
         with qtbot.waitSignal(panel.library.chosen, timeout=PATIENCE_MS):
             panel.library.open_file(tmp_path / "mine.tif")
-    assert panel.library.list.count() == len(DESIGNS) + 1
+    assert panel.library.list.count() == len(MASKS) + 1
     show_chosen(qtbot, panel, session)
     np.testing.assert_array_equal(on_slm(session), expected(mine))
 
@@ -200,7 +201,7 @@ def test_files_are_added_and_bad_ones_are_told(
     with qtbot.waitSignal(panel.library.failed, timeout=PATIENCE_MS):
         panel.library.open_file(tmp_path / "bad.tif")
     assert "bad.tif" in told(panel, "mask_told")
-    assert panel.library.list.count() == len(DESIGNS) + 1
+    assert panel.library.list.count() == len(MASKS) + 1
 
 
 def test_live_alignment_moves_the_mask_that_is_shown(
@@ -302,7 +303,7 @@ def test_the_newest_of_many_wishes_is_previewed(
 
 def test_closing_ends_the_preview(qtbot: QtBot, session: Session, tmp_path: Path) -> None:
     panel = opened(qtbot, session, tmp_path)
-    for name in DESIGNS:
+    for name in MASKS:
         panel.library.choose(name)
     panel._previewer._compute()
     session.close()

@@ -52,12 +52,12 @@ def masks(
 
     Example: `dsacq masks --show tetrapod -o tetrapod.png`
     """
-    from dsacq.physics.masks import DESIGNS
+    from dsacq.files.mask_library import MASKS
 
     if context.invoked_subcommand is not None:
         return
     if show is None and not design:
-        for name, (_, description) in DESIGNS.items():
+        for name, (_, description) in MASKS.items():
             typer.echo(f"{name:14} {description}")
         typer.echo("\nDraw one with --show NAME, or the mask in a file with --show FILE.")
         return
@@ -153,14 +153,14 @@ def _optics(path: Path | None) -> "Optics":
 
 
 def _mask(name: str, optics: "Optics") -> "PhaseMask":
+    from dsacq.files.mask_library import MASKS
     from dsacq.files.masks import read_mask
-    from dsacq.physics.masks import DESIGNS
 
-    if name in DESIGNS:
-        return DESIGNS[name][0](optics)
+    if name in MASKS:
+        return MASKS[name][0](optics)
     if not Path(name).exists():
         raise SettingsError(
-            f"{name} is neither a file nor a mask design; the designs are {', '.join(DESIGNS)}."
+            f"{name} is neither a file nor a mask design; the designs are {', '.join(MASKS)}."
         )
     return read_mask(Path(name), optics=optics)
 

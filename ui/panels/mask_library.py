@@ -72,11 +72,11 @@ class MaskLibrary(QWidget):
 
     def fill(self, optics: "Optics", model: "PsfModel") -> None:
         """The designs for these optics, none of them chosen yet."""
-        from dsacq.physics.masks import DESIGNS
+        from dsacq.files.mask_library import MASKS
 
         self._optics, self._model = optics, model
         self.list.clear()
-        for name, (_, description) in DESIGNS.items():
+        for name, (_, description) in MASKS.items():
             self._add(name, name, description, description)
 
     def choose(self, name: str) -> None:

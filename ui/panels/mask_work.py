@@ -78,11 +78,12 @@ def preview(wanted: Wanted) -> "Generator[PhaseMask | Images | Pattern | Bounds]
 
 def made_mask(wanted: Wanted) -> "PhaseMask":
     """The design or mask with what is added to it."""
-    from dsacq.physics.masks import DESIGNS, PhaseMask, zernike_mask
+    from dsacq.files.mask_library import MASKS
+    from dsacq.physics.masks import PhaseMask, zernike_mask
     from dsacq.physics.zernike import noll
 
     source, optics = wanted.source, wanted.optics
-    mask = DESIGNS[source][0](optics) if isinstance(source, str) else source
+    mask = MASKS[source][0](optics) if isinstance(source, str) else source
     added = {index: amount for index, amount in wanted.added_rad.items() if amount}
     if not added:
         return mask
