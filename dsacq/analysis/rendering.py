@@ -8,16 +8,16 @@ import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 import tifffile
-from matplotlib import colormaps
 from numpy.typing import DTypeLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from dsacq.analysis.rendering_colours import brightest, coloured_bands, highest
 from dsacq.analysis.rendering_picture import (
-    DARK,
+    AXES,
     METHODS,
     Floats,
     Method,
@@ -29,30 +29,9 @@ from dsacq.data import Localizations
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing
 
-Bytes = NDArray[np.uint8]
-
-AXES = {
-    "xy": ("x_um", "y_um", "z_um"),
-    "xz": ("x_um", "z_um", "y_um"),
-    "yz": ("y_um", "z_um", "x_um"),
-}
 _LONGEST_PX = 2_000_000_000  # along a side
 _MOST_PNG_PX = 400_000_000  # Pillow has all of them in memory
 _CLASSIC_TIFF_BYTES = 4_200_000_000
-_BRIGHTEST = 99.5  # percentile of the lit pixels that is shown as white
-_GAMMA = 0.6
-_BAR_LENGTHS_UM = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
-# Positive numbers rank as their bits do; without the last 14, steps are of 0.2 %.
-_STEP_BITS = 14
-_DARKEST, _INFINITE = (int(np.float32(x).view(np.uint32)) >> _STEP_BITS for x in (DARK, np.inf))
-
-
-class _Scale(NamedTuple):
-    """top: localizations per pixel that are shown as white, or 65535, as far as is known with
-    this part done, of 1."""
-
-    done: float
-    top: float
 
 
 def render(
@@ -102,12 +81,6 @@ def render(
         low, high = np.percentile(height_um[:: max(1, len(height_um) // 1_000_000)], (1, 99))
         depth_range_um = (float(low), float(max(high, low + 1e-3)))
     return Picture(layers, (rows, columns), (left, top), pixel_um, plane, depth_range_um)
-
-
-def coloured(picture: Picture) -> Bytes:
-    """(rows, columns, 3): brightness is density, hue is depth; with scale and colour bars."""
-    *_, scale = _brightest(picture)
-    return np.concatenate([band for _, band in _coloured_bands(picture, scale.top)])
 
 
 def write_picture(picture: Picture, path: Path) -> None:
@@ -189,10 +162,10 @@ def _write_png(picture: Picture, path: Path) -> Generator[int]:
             ".rgb.tif, or choose a larger pixel or a smaller region."
         )
     with replacing(path) as unfinished, unfinished.open("wb") as file:
-        for scale in _brightest(picture):
+        for scale in brightest(picture):
             yield int(50 * scale.done)
         bands = []
-        for done, band in _coloured_bands(picture, scale.top):
+        for done, band in coloured_bands(picture, scale.top):
             bands.append(band)
             yield int(50 + 50 * done)
         Image.fromarray(np.concatenate(bands)).save(file, format="PNG")
@@ -201,11 +174,11 @@ def _write_png(picture: Picture, path: Path) -> Generator[int]:
 def _write_colours(picture: Picture, path: Path) -> Generator[int]:
     per_cm, shape = 1e4 / picture.pixel_um, (*picture.shape, 3)
     with _new_file(path, shape, np.uint8) as file:
-        for scale in _brightest(picture):
+        for scale in brightest(picture):
             yield int(50 * scale.done)
         tags = {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
         _begin_tiff(file, shape, np.uint8, tags | {"photometric": "rgb"})
-        for done, band in _coloured_bands(picture, scale.top):
+        for done, band in coloured_bands(picture, scale.top):
             file.write(band.data)
             yield int(50 + 50 * done)
 
@@ -213,7 +186,7 @@ def _write_colours(picture: Picture, path: Path) -> Generator[int]:
 def _write_counts(picture: Picture, path: Path) -> Generator[int]:
     per_um = 1 / picture.pixel_um
     with _new_file(path, picture.shape, np.uint16) as file:
-        for scale in _highest(picture):
+        for scale in highest(picture):
             yield int(50 * scale.done)
         tags = {
             # As ImageJ writes it: tifffile's own files for ImageJ end at 4 GB.
@@ -267,81 +240,3 @@ def _begin_tiff(
 
 def _bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
     return math.prod(shape) * np.dtype(dtype).itemsize
-
-
-def _highest(picture: Picture) -> Generator[_Scale]:
-    top = 1e-6
-    for done, tiles in picture.each(lambda window: float(picture.counts(window).max())):
-        top = max(top, *tiles)
-        yield _Scale(done, top)
-
-
-def _brightest(picture: Picture) -> Generator[_Scale]:
-    steps = _INFINITE - _DARKEST
-
-    def lit(window: Window) -> NDArray[np.intp]:
-        counts = picture.counts(window)
-        step = (counts[counts > DARK].view(np.uint32) >> _STEP_BITS) - _DARKEST
-        return np.bincount(step, minlength=steps)
-
-    pixels = np.zeros(steps, np.intp)
-    for done, tiles in picture.each(lit):
-        for tile in tiles:
-            pixels += tile
-        step = np.searchsorted(pixels.cumsum(), _BRIGHTEST / 100 * pixels.sum())
-        yield _Scale(done, float(np.uint32((step + _DARKEST) << _STEP_BITS).view(np.float32)))
-
-
-def _coloured_bands(picture: Picture, top: float) -> Generator[tuple[float, Bytes]]:
-    """How much is done, of 1, and the rows that follow."""
-    hues = (colormaps["turbo"](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.float32)
-
-    def colours(window: Window) -> Bytes:
-        counts = picture.counts(window)
-        bright = np.clip(counts / top, 0, 1)[..., None] ** _GAMMA
-        if picture.depth_range_um is None:
-            return np.repeat((255 * bright).astype(np.uint8), 3, 2)
-        low, high = picture.depth_range_um
-        place = np.nan_to_num(
-            np.clip((picture.depth_um(window, counts) - low) / (high - low), 0, 1)
-        )
-        rgb: Bytes = (hues[(255 * place).astype(np.uint8)] * bright).astype(np.uint8)
-        return rgb
-
-    row = 0
-    for done, tiles in picture.each(colours):
-        band = np.concatenate(tiles, 1)
-        yield done, _with_bars(band, picture, row)
-        row += len(band)
-
-
-def _with_bars(band: Bytes, picture: Picture, first_row: int) -> Bytes:
-    """Rows of the picture, with what they show of its bars."""
-    rows, columns = picture.shape
-    if min(rows, columns) < 120:
-        return band
-    image = Image.fromarray(band)
-    draw = ImageDraw.Draw(image)
-    size = max(12, min(rows, columns) // 45)
-    font, margin = ImageFont.load_default(size), size
-    wanted = columns * picture.pixel_um / 5
-    length_um = min(_BAR_LENGTHS_UM, key=lambda length: abs(np.log(length / wanted)))
-    length, bottom = round(length_um / picture.pixel_um), rows - margin - first_row
-    draw.rectangle((margin, bottom - size // 3, margin + length, bottom), fill="white")
-    draw.text(
-        (margin, bottom - size // 3 - 2), f"{length_um:g} um", fill="white", font=font, anchor="lb"
-    )
-    if picture.depth_range_um is not None:
-        high, left = min(10 * size, rows // 3), columns - margin - size
-        hues = (colormaps["turbo"](np.linspace(1, 0, high))[:, :3] * 255).astype(np.uint8)
-        image.paste(Image.fromarray(np.repeat(hues[:, None], size, 1)), (left, margin - first_row))
-        low_um, high_um = picture.depth_range_um
-        axis = AXES[picture.plane][2][0]
-        for down, told, anchor in (
-            (0, f"{high_um:.2f}", "rt"),
-            (high // 2, f"{axis}, um", "rm"),
-            (high, f"{low_um:.2f}", "rb"),
-        ):
-            place = (left - size // 2, margin + down - first_row)
-            draw.text(place, told, fill="white", font=font, anchor=anchor)
-    return np.asarray(image)

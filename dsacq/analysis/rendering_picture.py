@@ -19,6 +19,11 @@ Kernel = NDArray[np.float64]
 Method = Literal["histogram", "ash", "gaussian"]
 Made = TypeVar("Made")
 
+AXES = {
+    "xy": ("x_um", "y_um", "z_um"),
+    "xz": ("x_um", "z_um", "y_um"),
+    "yz": ("y_um", "z_um", "x_um"),
+}
 METHODS: tuple[Method, ...] = ("histogram", "ash", "gaussian")
 DARK = 1e-3  # localizations per pixel, up to which it has no depth
 _SHIFTS = 4  # of an average shifted histogram, along each axis

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dsacq.analysis.motion_picture import motion_figure, motion_report
-from dsacq.analysis.rendering import coloured, render
+from dsacq.analysis.rendering import render
+from dsacq.analysis.rendering_colours import coloured
 from dsacq.data import Localizations
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import write_atomically

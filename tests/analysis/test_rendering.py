@@ -12,12 +12,12 @@ from PIL import Image
 
 from dsacq.analysis import rendering, rendering_picture
 from dsacq.analysis.rendering import (
-    coloured,
     render,
     render_volume,
     write_in_bands,
     write_picture,
 )
+from dsacq.analysis.rendering_colours import coloured
 from dsacq.analysis.rendering_picture import Picture
 from dsacq.data import Localizations
 from dsacq.errors import FileError, SettingsError
