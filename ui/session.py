@@ -87,7 +87,7 @@ class Session(QObject):
         self.analysis: Analysis | None = None
         self.lasers_mw: dict[str, float] = {}  # switched on with every acquisition
         self._job: Job | None = None
-        self._stopping = Event()  # ends the acquisition that runs
+        self._stops: list[Event] = []  # each ends something that runs or waits to
         self._next: Callable[[], None] | None = None
         self._closed = False
         self._last: Update | None = None
@@ -122,9 +122,10 @@ class Session(QObject):
         self._acquire(Activity.recording, folder, count, dict(about))
 
     def end(self) -> None:
-        """End the acquisition; a recording keeps all frames that came."""
+        """End the acquisition, or a long command; a recording keeps all frames that came."""
         self._next = None
-        self._stopping.set()
+        for stop in self._stops:
+            stop.set()
 
     def stop_all(self) -> None:
         """The STOP button: lasers off and camera stopped, now, whatever is going on."""
@@ -137,6 +138,12 @@ class Session(QObject):
         stopping = ThreadPoolExecutor(1, thread_name_prefix="stop")
         stopping.submit(self._guarded, lambda: _make_dark(rig))
         stopping.shutdown(wait=False)
+
+    def until_stopped(self) -> Event:
+        """A new event that `end` sets: for an acquisition, or a command that takes long."""
+        stop = Event()
+        self._stops = [one for one in self._stops if not one.is_set()] + [stop]
+        return stop
 
     def command(self, work: Callable[["Rig"], object], what: str = "") -> None:
         """Do something with the devices, after what was asked before. A failure is told."""
@@ -209,7 +216,7 @@ class Session(QObject):
             self._restart(lambda: self.calibrate(make, what, on_item))
             return
         rig = self.rig
-        self._stopping = stop = Event()
+        stop = self.until_stopped()
 
         def calibrating() -> Generator[Any]:
             self._commands.submit(lambda: None).result()
@@ -254,7 +261,7 @@ class Session(QObject):
             self._restart(lambda: self._acquire(kind, folder, count, about))
             return
         rig, analysis, powers = self.rig, self.analysis, dict(self.lasers_mw)
-        self._stopping = stop = Event()
+        stop = self.until_stopped()
 
         def acquiring() -> Generator["Update"]:
             from dsacq.device import chosen_device

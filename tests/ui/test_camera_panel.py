@@ -1,5 +1,6 @@
 """The camera panel on the small bench, and on Micro-Manager's simulated camera."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from PyQt6.QtCore import QPoint, QPointF, Qt
 from PyQt6.QtGui import QWheelEvent
 from PyQt6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
-from small_session import PATIENCE_MS, end, look, small_session
+from small_session import PATIENCE_MS, end, finish_commands, look, small_session
 
 from dsacq.data import Roi
 from ui.panels.camera import CameraPanel
@@ -110,6 +111,29 @@ def test_snap_takes_one_lit_frame(qtbot: QtBot, session: Session, panel: CameraP
     qtbot.waitUntil(
         lambda: not (rig.lasers["561"].emitting or rig.camera.running), timeout=PATIENCE_MS
     )
+
+
+@pytest.mark.parametrize("then", ["stop", "close", "look and close"])
+def test_a_long_snap_ends_when_it_should(
+    qtbot: QtBot, session: Session, panel: CameraPanel, then: str
+) -> None:
+    rig = session.rig
+    assert rig is not None
+    rig.camera.set_exposure(60.0)
+    for _ in range(2):  # the second waits for the first
+        panel.snap()
+    qtbot.waitUntil(lambda: rig.camera.running, timeout=PATIENCE_MS)
+    begun = time.monotonic()
+    if then == "stop":
+        session.stop_all()
+        qtbot.waitUntil(lambda: not rig.camera.running, timeout=PATIENCE_MS)
+        finish_commands(qtbot, session)
+    else:
+        if then == "look and close":
+            session.look()
+        session.close()
+    assert time.monotonic() - begun < 20
+    assert not rig.camera.running
 
 
 def test_snap_in_a_live_view_gives_its_newest_frame(

@@ -74,18 +74,24 @@ class CameraPanel(QWidget):
             return
         if self._session.activity is not Activity.idle:
             return
-        powers = dict(self._session.lasers_mw)
+        powers, stop = dict(self._session.lasers_mw), self._session.until_stopped()
 
         def work(rig: "Rig") -> None:
             from dsacq.live_acquisition import StreamError
             from hardware.acquire import acquire
 
-            *_, last = acquire(rig, 1, lasers_mw=powers)
+            if stop.is_set():  # while it waited for other commands
+                return
+            *_, last = acquire(rig, 1, lasers_mw=powers, stop=stop)
+            if last.state == "stopped":
+                return
             if last.newest is None:
                 raise StreamError(last.reason or f"{rig.camera.name}: sent no frame.")
             self.snapped.emit(last.newest)
+            self._session.said.emit(took)
 
-        self._session.command(work, self.tr("Took one frame."))
+        took = self.tr("Took one frame.")
+        self._session.command(work)
 
     def _build(self) -> None:
         self.exposure = number_box(
