@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,18 @@ from dsacq.physics.optics import STANDARD_OPTICS, InputScaling, Optics
 # Examples are not timed: test machines are shared.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """With `-n auto`: several tests wait for devices' time, which crowded cores would stretch."""
+    return min(os.cpu_count() or 1, 4)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that run side by side have a core each, and so have the processes they start."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -209,7 +209,7 @@ def test_the_voxel_network_trains_too(
     settings = dataclasses.replace(
         small_settings,
         network=VoxelChoice(kind="voxel", depth=5),
-        training=Schedule(steps=120, batch=2, crop_px=16, learning_rate=3e-3),
+        training=Schedule(steps=60, batch=1, crop_px=16, learning_rate=5e-3),
     )
     training = Training(settings, small_mask, CPU)
     training._network.eval()
