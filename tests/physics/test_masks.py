@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from bounds import mean_bounds_nm
 from torch import Tensor
 
-from dsacq.physics.fisher import crlb
 from dsacq.physics.masks import (
     DESIGNS,
     PhaseMask,
@@ -23,7 +23,6 @@ from dsacq.physics.masks import (
 )
 from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf
-from dsacq.physics.pupil import PsfModel
 from dsacq.physics.tetrapod import crop_shape, tetrapod_coefficients, tetrapod_design
 from dsacq.physics.zernike import mask_disc
 
@@ -58,22 +57,6 @@ def air(telomere_optics: Optics) -> Optics:
 
 def image(mask: PhaseMask, optics: Optics, z_um: float, shape: tuple[int, int]) -> Tensor:
     return psf(torch.from_numpy(mask.phase_rad), torch.tensor([[0, 0, z_um]]), optics, shape)[0]
-
-
-def mean_bounds_nm(mask: PhaseMask, optics: Optics) -> Tensor:
-    """Means over 17 depths of the bounds of x, y, z for 10 000 photons on 50 per pixel."""
-    xyz_um = torch.zeros(17, 3)
-    xyz_um[:, 2] = torch.linspace(*optics.z_range_um, 17)
-    bound = crlb(
-        torch.from_numpy(mask.phase_rad),
-        xyz_um,
-        optics,
-        (61, 61),
-        PsfModel(blur_px=1.0),
-        photons=1e4,
-        background=50.0,
-    )
-    return 1000 * bound[:, :3].mean(0)
 
 
 @pytest.mark.parametrize(("mask", "xyz_um", "total", "peak", "squares", "centroid"), IMAGES)
