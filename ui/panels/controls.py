@@ -67,6 +67,7 @@ def whole_box(name: str, limits: tuple[int, int], value: int, tip: str) -> QSpin
 def row(*parts: QWidget) -> QHBoxLayout:
     """Beside each other; only labels keep their width."""
     made = QHBoxLayout()
+    made.setSpacing(6)  # a form whose own spacings differ would leave none
     for part in parts:
         made.addWidget(part, 0 if isinstance(part, QLabel) else 1)
     return made

@@ -53,6 +53,7 @@ class MovieTab(QWidget):
         frame.addWidget(self.slider, 1)
         frame.addWidget(self.number)
         self._facts = QFormLayout()
+        self._facts.addRow(QLabel(self.tr("Open a recording or a movie, or drop it here.")))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(frame)
