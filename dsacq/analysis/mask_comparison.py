@@ -1,5 +1,5 @@
 """Masks side by side: precision and size of their images through depth, alone, in pairs, and with
-aberrations."""
+aberrations; and what networks find in a crowd behind each."""
 
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf
 from dsacq.physics.pupil import PsfModel
 from dsacq.physics.tetrapod import crop_shape
+from dsacq.training.crowding import Crowded
 from dsacq.training.priors import aberrated
 
 Floats = NDArray[np.float64]
@@ -35,7 +37,8 @@ class MaskReport:
     """What a mask is worth. bound_nm (Z, 3): of one emitter at heights_um. radius_um (Z,): holds
     80 % of the light that falls in the crop. lost: the share of the light outside it, mean.
     pair_nm: mean over x, y, z of one of two emitters, the median of random pairs, by PAIRS_UM.
-    aberrated_nm: mean bound with 0.5 rad rms of random aberrations, known to the fit."""
+    aberrated_nm: mean bound with 0.5 rad rms of random aberrations, known to the fit.
+    crowded: what a network finds behind it, by density; empty where none was trained."""
 
     name: str
     heights_um: Floats
@@ -44,6 +47,7 @@ class MaskReport:
     lost: float
     pair_nm: tuple[float, ...]
     aberrated_nm: float
+    crowded: tuple[Crowded, ...] = ()
 
     def row(self) -> dict[str, Any]:
         """The numbers of a table."""
@@ -61,6 +65,11 @@ class MaskReport:
         }
         for distance, value in zip(PAIRS_UM, self.pair_nm, strict=True):
             numbers[f"pair_{distance:g}um_nm"] = value
+        for point in self.crowded:
+            at, scores = f"at_{point.density_per_um2:.3g}_per_um2", point.scores
+            numbers[f"jaccard_{at}"] = scores.jaccard
+            numbers[f"lateral_nm_{at}"] = scores.rmse_lateral_nm
+            numbers[f"axial_nm_{at}"] = scores.rmse_axial_nm
         return numbers
 
 
@@ -79,8 +88,12 @@ def compare(
 
 def comparison_picture(reports: list[MaskReport], path: Path) -> None:
     """All masks in one figure. Raises FileError."""
-    figure = Figure(figsize=(13, 7.5), layout="constrained")
-    panels = figure.subplots(2, 3).ravel()
+    crowded = any(report.crowded for report in reports)
+    figure = Figure(figsize=(17 if crowded else 13, 7.5), layout="constrained")
+    grid = figure.add_gridspec(2, 4 if crowded else 3)
+    panels = [figure.add_subplot(grid[place, column]) for place in (0, 1) for column in range(3)]
+    if crowded:
+        _draw_crowded(reports, *(figure.add_subplot(grid[place, 3]) for place in (0, 1)))
     for number, report in enumerate(reports):
         colour = f"C{number}"
         for axes, axis in zip(panels, range(3), strict=False):
@@ -111,6 +124,21 @@ def comparison_picture(reports: list[MaskReport], path: Path) -> None:
     for axes in panels[:5]:
         axes.grid(alpha=0.3)
     save_figure(figure, path)
+
+
+def _draw_crowded(reports: list[MaskReport], found: Axes, errors: Axes) -> None:
+    for number, report in enumerate(reports):
+        density = [point.density_per_um2 for point in report.crowded]
+        scores = [point.scores for point in report.crowded]
+        found.plot(density, [one.jaccard for one in scores], "o-", color=f"C{number}", ms=4)
+        for name, style in (("rmse_lateral_nm", "o-"), ("rmse_axial_nm", "s--")):
+            values = [getattr(one, name) or np.nan for one in scores]
+            errors.plot(density, values, style, color=f"C{number}", ms=4)
+    for axes in (found, errors):
+        axes.set(xlabel="emitters per um2", xlim=(0, None), ylim=(0, None))
+        axes.grid(alpha=0.3)
+    found.set_ylabel("Jaccard index of a network")
+    errors.set_ylabel("its errors, nm: lateral, axial dashed")
 
 
 def _examined(

@@ -112,3 +112,31 @@ def test_a_mask_becomes_a_plate(folder: Path, dsacq: Run) -> None:
     wrong = dsacq("masks", "--show", "flat", "--plate", "p.png")
     assert wrong.code == 1
     assert "height maps are written" in wrong.err
+
+
+def test_masks_are_compared_by_networks_of_equal_training(folder: Path, dsacq: Run) -> None:
+    wanted = ("masks", "compare", "flat", "astigmatism", "--train", "learned.toml")
+    made = dsacq(*wanted, "-o", "alike.png", "--json")
+    assert made.code == 0, made.err
+    with (folder / "alike.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row, told in zip(rows, made.json["masks"], strict=True):
+        most = told["crowded"][-1]
+        assert float(row[f"jaccard_at_{most['density_per_um2']:.3g}_per_um2"]) == pytest.approx(
+            most["scores"]["jaccard"]
+        )
+    flat, astigmatic = (told["crowded"] for told in made.json["masks"])
+    # The same emitters behind both.
+    assert [one["scores"]["truth"] for one in flat] == [
+        one["scores"]["truth"] for one in astigmatic
+    ]
+    assert load_model(folder / "alike-astigmatism.safetensors").mask.name == "astigmatism"
+    # What is there is taken.
+    again = dsacq(*wanted, "-o", "alike.png", "--json")
+    assert again.code == 0, again.err
+    assert again.json == made.json
+    assert "the optics are those" in dsacq.fails(*wanted, "--optics", "x.toml", "-o", "alike.png")
+    (folder / "alike-flat.checkpoint").unlink()
+    assert "from elsewhere" in dsacq.fails(*wanted, "-o", "alike.png")
+    same = ("masks", "compare", "flat", "flat.tif", "--train", "learned.toml", "-o", "same.png")
+    assert "same name" in dsacq.fails(*same)

@@ -1,13 +1,13 @@
 """dsacq masks."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsacq.errors import SettingsError
-from ui.console import Json, print_json, say, tracked
+from ui.commands.masks_compare import compare
+from ui.commands.named_masks import mask_named
+from ui.console import say, tracked
 
 if TYPE_CHECKING:
     from dsacq.physics.masks import PhaseMask
@@ -17,6 +17,7 @@ _DESIGN_STEPS = 40
 
 
 app = typer.Typer(invoke_without_command=True)
+app.command("compare")(compare)
 
 
 @app.callback()
@@ -65,7 +66,7 @@ def masks(
     from dsacq.files.masks import write_height_map, write_mask, write_slm_pattern
 
     used = _optics(optics)
-    mask = _designed(used) if design else _mask(str(show), used)
+    mask = _designed(used) if design else mask_named(str(show), used)
     wanted = output or Path(f"{mask.name}.png")
     if wanted.suffix.lower() == ".png":
         mask_picture(mask, used, wanted)
@@ -81,88 +82,11 @@ def masks(
         say(f"Height map written to {plate}.")
 
 
-@app.command("compare")
-def compare(
-    names: Annotated[
-        list[str], typer.Argument(metavar="NAME|FILE...", help="Designs by name, or mask files.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Figure (.png or .pdf); the table lies beside.")
-    ],
-    optics: Annotated[
-        Path | None,
-        typer.Option(
-            help="Optics file; its [psf] is the model. Default: 100x/1.45 oil, z 2 to 6 um."
-        ),
-    ] = None,
-    photons: Annotated[float, typer.Option(min=1, help="Detected, of an emitter.")] = 1e4,
-    background: Annotated[float, typer.Option(min=0, help="Photons per pixel.")] = 50.0,
-    as_json: Json = False,
-) -> None:
-    """Masks side by side: Cramer-Rao bounds and size through depth, in pairs, with aberrations.
-
-    Example: `dsacq masks compare tetrapod astigmatism learned.tif -o masks.png`
-    """
-    import csv
-
-    from dsacq.analysis.mask_comparison import as_told, comparison_picture
-    from dsacq.analysis.mask_comparison import compare as compared
-    from dsacq.files.atomic import replacing
-    from dsacq.physics.optics import STANDARD_OPTICS
-    from dsacq.physics.optics_file import read_optics
-    from dsacq.physics.pupil import PsfModel
-
-    known, model = STANDARD_OPTICS, PsfModel(blur_px=1.0)
-    if optics is not None:
-        told = read_optics(optics)
-        known, model = told.optics, told.psf
-    chosen = [_mask(name, known) for name in names]
-    reports = []
-    with tracked(len(chosen), "comparing") as advance:
-        for name, report in zip(
-            names, compared(chosen, known, model, photons, background), strict=True
-        ):
-            reports.append(replace(report, name=Path(name).stem))
-            advance()
-    rows = [report.row() for report in reports]
-    comparison_picture(reports, output)
-    with (
-        replacing(output.with_suffix(".csv")) as unfinished,
-        unfinished.open("w", newline="", encoding="utf-8") as file,
-    ):
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
-    if as_json:
-        print_json({"file": output, "masks": [as_told(report) for report in reports]})
-        return
-    for row in rows:
-        typer.echo(
-            f"{row['mask']:20} mean {row['mean_nm']:6.2f} nm  worst {row['worst_nm']:6.1f}  "
-            f"x/y/z {row['x_nm']:.1f}/{row['y_nm']:.1f}/{row['z_nm']:.1f}  radius "
-            f"{row['radius_um']:.2f} um  aberrated {row['aberrated_mean_nm']:.2f}"
-        )
-    say(f"Figure written to {output}.")
-
-
 def _optics(path: Path | None) -> "Optics":
     from dsacq.physics.optics import STANDARD_OPTICS
     from dsacq.physics.optics_file import read_optics
 
     return STANDARD_OPTICS if path is None else read_optics(path).optics
-
-
-def _mask(name: str, optics: "Optics") -> "PhaseMask":
-    from dsacq.files.mask_library import MASKS
-    from dsacq.files.masks import read_mask
-
-    if name in MASKS:
-        return MASKS[name][0](optics)
-    if not Path(name).exists():
-        raise SettingsError(
-            f"{name} is neither a file nor a mask design; the designs are {', '.join(MASKS)}."
-        )
-    return read_mask(Path(name), optics=optics)
 
 
 def _designed(optics: "Optics") -> "PhaseMask":

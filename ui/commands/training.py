@@ -79,7 +79,7 @@ def train(
 
         run_watched(training, checkpoint, output)
         return
-    _run(training, seconds, checkpoint, output)
+    run_with_bar(training, seconds, checkpoint, output)
     model = training.model(output.stem)
     save_model(model, output)
     if as_json:
@@ -98,7 +98,7 @@ def train(
     say(f"Model written to {output}: {told}.")
 
 
-def _run(training: "Training", seconds: float, checkpoint: Path, output: Path) -> None:
+def run_with_bar(training: "Training", seconds: float, checkpoint: Path, output: Path) -> None:
     """Train with a bar, a table of the progress and checkpoints; these also when stopped."""
     from dsacq.training.saved import saved_as_it_goes
 
