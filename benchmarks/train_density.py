@@ -41,8 +41,8 @@ kind = "mixture"
 preset = "{preset}"
 
 [priors]
-density_per_um2 = 1.1       # 86 emitters in the central 81 x 81 pixels
-border_px = 20
+density_per_um2 = 1.1       # the stored frames have up to 75 in their central 81 x 81 pixels: 0.94
+border_px = 8
 z_margin_um = 0.0
 blur_px = [0.75, 1.25]
 aberration_rad = 0.0
@@ -61,8 +61,9 @@ peak = [100.0, 150.0]
 [training]
 steps = {steps}
 batch = {batch}
-crop_px = 121
-"""
+crop_px = 96
+learning_rate = {learning_rate}
+{start}"""
 
 
 def main() -> None:
@@ -74,6 +75,8 @@ def main() -> None:
     parser.add_argument("--preset", choices=("nano", "small", "full"), default="full")
     parser.add_argument("--steps", type=int, default=30_000)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=5e-3)
+    parser.add_argument("--start", type=Path, help="a model of the same preset, to go on from")
     parser.add_argument("--max-minutes", type=float)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--device", type=DeviceName, default=DeviceName.auto)
@@ -82,7 +85,12 @@ def main() -> None:
     config = given.output.with_suffix(".toml")
     config.write_text(
         _CONFIG.format(
-            mask=mask.as_posix(), preset=given.preset, steps=given.steps, batch=given.batch
+            mask=mask.as_posix(),
+            preset=given.preset,
+            steps=given.steps,
+            batch=given.batch,
+            learning_rate=given.learning_rate,
+            start=f'start = "{given.start.resolve().as_posix()}"' if given.start else "",
         ),
         encoding="utf-8",
     )
