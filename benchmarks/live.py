@@ -20,12 +20,12 @@ from benchmarks.recording import resident_bytes
 from dsacq.analysis.metrics import evaluate
 from dsacq.data import Localizations
 from dsacq.files.localizations import read_localizations
-from dsacq.files.recording import LOCALIZATIONS
+from dsacq.files.recording import LOCALIZATIONS, TRUTH
 from dsacq.files.recording_check import check
 from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.networks.model_file import load_model
 from dsacq.physics.masks import tetrapod
-from hardware.acquire import TRUTH, acquire
+from hardware.acquire import acquire
 from hardware.rig import open_rig
 from hardware.rig_file import simulated_rig
 from ui.commands.models import find_model

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from dsacq.errors import SettingsError
-from dsacq.physics.camera import Camera, EmccdCamera, ScmosCamera
+from dsacq.physics.camera import EmccdCamera, ScmosCamera
 
 Floats = NDArray[np.float64]
 
@@ -208,14 +208,6 @@ def spurious_electrons(frames: Iterable[NDArray[Any]], dark: Stack, per_electron
         above += int((frame - dark.mean > threshold).sum())
         samples += frame.size
     return above / max(samples, 1) * float(np.exp(threshold / per_electron))
-
-
-def as_told(camera: Camera) -> dict[str, Any]:
-    """The numbers of a camera; of a map, its median."""
-    return {
-        name: float(np.median(value)) if isinstance(value, np.ndarray) else value
-        for name, value in vars(camera).items()
-    }
 
 
 def _require_usable(dark: Stack, flat: Stack) -> None:

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from matplotlib.figure import Figure
 
 from calibration.camera import (
     CameraMaps,
     Stack,
-    as_told,
     camera_maps,
     emccd,
     scmos,
@@ -24,20 +22,16 @@ from calibration.camera import (
     stack_statistics,
 )
 from dsacq.errors import FileError, SettingsError
-from dsacq.files.atomic import replacing, write_atomically
+from dsacq.files.atomic import write_atomically
+from dsacq.files.camera_maps import MAPS, camera_table, write_maps
 from dsacq.files.figures import save_figure
 from dsacq.files.movies import open_movie
-from dsacq.physics.camera import Camera, EmccdCamera
+from dsacq.physics.camera import Camera, EmccdCamera, without_maps
 from dsacq.version import software
 from hardware.pictures import pictures
 from hardware.rig import Rig
 
 FACTS, PAGE = "camera.json", "camera.png"
-_MAPS = {
-    "offset_adu": "offset.tif",
-    "gain_adu_per_electron": "gain.tif",
-    "read_variance_adu2": "read-variance.tif",
-}
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ class CameraResult:
     @property
     def summary(self) -> str:
         """One line of numbers."""
-        told = as_told(self.camera)
+        told = vars(without_maps(self.camera))
         if isinstance(self.camera, EmccdCamera):
             return (
                 f"EM gain {told['em_gain']:.1f}, baseline {told['baseline_adu']:.1f}, read noise "
@@ -163,15 +157,11 @@ def write_camera(result: CameraResult, folder: Path) -> None:
         folder.mkdir(parents=True)
     except OSError as error:
         raise FileError(f"{folder}: cannot be made ({error.strerror or error}).") from None
-    for name, file in _MAPS.items():
-        values = getattr(result.camera, name, None)
-        if isinstance(values, np.ndarray):
-            with replacing(folder / file) as unfinished:
-                tifffile.imwrite(unfinished, values, metadata={"axes": "YX"})
+    write_maps(result.camera, folder)
     rows, columns = np.nonzero(result.maps.hot)
     facts = {
         "kind": "dsacq camera",
-        "noise": as_told(result.camera),
+        "noise": vars(without_maps(result.camera)),
         "gain_error": result.maps.gain_error,
         "hot_pixels": np.stack((rows, columns), 1).tolist(),
         "levels": result.maps.levels.tolist(),
@@ -186,9 +176,9 @@ def write_camera(result: CameraResult, folder: Path) -> None:
 
 def noise_table(result: CameraResult, folder: Path, rig_file: Path) -> dict[str, Any]:
     """The table [noise] of a rig file: numbers, and files of maps relative to it."""
-    table = as_told(result.camera)
-    for name, file in _MAPS.items():
-        if isinstance(getattr(result.camera, name, None), np.ndarray):
+    table = camera_table(result.camera)
+    for name, file in MAPS.items():
+        if table.get(name) == file:
             path = (folder / file).resolve()
             try:
                 told = Path(os.path.relpath(path, rig_file.resolve().parent))

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 
 from dsacq.errors import SettingsError
+from dsacq.files.camera_maps import camera_table, write_maps
 from dsacq.files.localization_stream import LocalizationStream, to_parquet
 from dsacq.files.masks import write_mask
+from dsacq.files.recording import MASK, TRUTH
 from dsacq.files.recording_writer import DiskSettings
 from dsacq.live import RecordingPlan, Update, live
 from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.localize.localizer import LocalizeSettings
 from dsacq.networks.model_file import Model
-from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.masks import PhaseMask, resampled
 from dsacq.physics.optics import differing_fields
 from hardware.rig import Rig
@@ -28,7 +29,6 @@ from hardware.simulated_camera import SimulatedCamera
 
 log = logging.getLogger(__name__)
 
-MASK, TRUTH = "mask.tif", "truth.parquet"
 _TRUTH_STREAM = "truth.arrows"
 LIKE = 0.9  # likeness of masks that differ by 0.45 rad rms
 
@@ -51,8 +51,9 @@ def acquire(
     folder: of the recording, or None to look only. mask: None leaves the SLM as it is. lasers_mw:
     power by laser; by default those that the rig file uses. about: what else recording.json is to
     tell. stop: ends it when set, as closing the generator does. Whatever ends it, lasers go off at
-    once, then the camera stops, then what was taken is written. With a recording, the mask and, on
-    the simulated bench, the truth are written beside the movie. Raises DeviceError, FileError.
+    once, then the camera stops, then what was taken is written. With a recording, the mask, the
+    maps of the camera and, on the simulated bench, the truth are written beside the movie. Raises
+    DeviceError, FileError.
     """
     powers = dict(rig.settings.use.lasers_mw if lasers_mw is None else lasers_mw)
     try:
@@ -135,6 +136,8 @@ def _with_records(rig: Rig, folder: Path, updates: Generator[Update]) -> Generat
         first = next(updates)
         if rig.mask is not None:
             write_mask(rig.mask, folder / MASK)
+        if (noise := rig.noise()) is not None:
+            write_maps(noise, folder)
         if isinstance(rig.camera, SimulatedCamera):
             yield from _with_truth(rig.camera, rig.optics.pixel_um, folder, first, updates)
         else:
@@ -189,9 +192,10 @@ def _about(rig: Rig, lasers_mw: Mapping[str, float]) -> dict[str, Any]:
     if mask is not None:
         digest = hashlib.sha256(mask.phase_rad.tobytes()).hexdigest()
         shown = {"name": mask.name, "sha256": digest, "origin": mask.origin, "file": MASK}
-    camera = rig.camera
+    camera, noise = rig.camera, rig.noise()
     return {
-        "rig": asdict(rig.settings) | {"noise": _plain(rig.settings.noise)},
+        "rig": asdict(replace(rig.settings, noise=None)),
+        "noise": None if noise is None else camera_table(noise),
         "mask": shown,
         "lasers_mw": dict(lasers_mw),
         "focus_um": rig.focus.position_um() if rig.focus is not None else None,
@@ -199,15 +203,3 @@ def _about(rig: Rig, lasers_mw: Mapping[str, float]) -> dict[str, Any]:
         "binning": camera.binning,
         "temperature_c": camera.temperature_c(),
     }
-
-
-def _plain(noise: Noise | None) -> dict[str, Any] | None:
-    """A camera's noise without its maps, which are known by shape, mean and digest."""
-    if noise is None:
-        return None
-    values = asdict(noise)
-    for name, value in values.items():
-        if isinstance(value, np.ndarray):
-            digest = hashlib.sha256(value.tobytes()).hexdigest()
-            values[name] = {"shape": value.shape, "mean": float(value.mean()), "sha256": digest}
-    return values

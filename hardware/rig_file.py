@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import tifffile
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from dsacq.analysis.link import LinkSettings
 from dsacq.config import read_toml, validated
 from dsacq.data import Roi
-from dsacq.errors import FileError, SettingsError
-from dsacq.files.reading import reading
+from dsacq.errors import SettingsError
+from dsacq.files.camera_maps import MAPS, with_maps
 from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.optics import STANDARD_OPTICS, Optics, Positive
@@ -40,7 +39,6 @@ from hardware.slm_pattern import Carrier, GreyLevels, PupilAlignment
 from hardware.slm_screen import ScreenSLMSettings
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-_MAPS = ("offset_adu", "gain_adu_per_electron", "read_variance_adu2")
 
 _by_kind = Field(discriminator="kind")
 CameraSettings = Annotated[SimulatedCameraSettings | MicroManagerCameraSettings, _by_kind]
@@ -141,9 +139,7 @@ def read_rig(path: Path) -> RigSettings:
     values = read_toml(path)
     noise = values.get("noise")
     if isinstance(noise, dict):
-        for name in _MAPS:
-            if isinstance(noise.get(name), str):
-                noise[name] = _read_map(path.parent / noise[name], name)
+        values["noise"] = with_maps(noise, path.parent)
     return _anchored(validated(RigSettings, values, str(path)), path.parent)
 
 
@@ -174,7 +170,7 @@ def noise_of_region(noise: Noise, sensor_shape: tuple[int, int], roi: Roi, binni
     """
     if not isinstance(noise, ScmosCamera):
         return noise
-    maps = {name: getattr(noise, name) for name in _MAPS}
+    maps = {name: getattr(noise, name) for name in MAPS}
     maps = {name: values for name, values in maps.items() if isinstance(values, np.ndarray)}
     if maps and binning != 1:
         raise SettingsError("noise: maps hold for single pixels, so use binning 1 or numbers.")
@@ -185,22 +181,6 @@ def noise_of_region(noise: Noise, sensor_shape: tuple[int, int], roi: Roi, binni
                 f"the camera's sensor {sensor_shape[0]} and {sensor_shape[1]}; they must be alike."
             )
     return replace(noise, **{n: values[roi.slices(sensor_shape)] for n, values in maps.items()})
-
-
-def _read_map(path: Path, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    with reading(path, "a map of the camera's pixels"):
-        values = np.load(path) if path.suffix.lower() == ".npy" else tifffile.imread(path)
-    if values.ndim != 2 or values.dtype.kind not in "uif":
-        raise FileError(f"{path}: is not a map of numbers, rows and columns.")
-    least_ok = values > 0 if name == "gain_adu_per_electron" else values >= 0
-    wrong = np.argwhere(~(least_ok & np.isfinite(values)))
-    if len(wrong):
-        row, column = wrong[0]
-        raise FileError(
-            f"{path}: {len(wrong)} values are no {name}, the first, {values[row, column]:g}, in "
-            f"row {row}, column {column}."
-        )
-    return values.astype(np.float32)
 
 
 def _anchored(settings: RigSettings, folder: Path) -> RigSettings:

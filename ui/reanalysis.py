@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from dsacq.files.recording import Facts
 
 RADIUS_UM = 0.25  # within which two localizations are taken for the same emitter
-TRUTH = "truth.parquet"
 _INTERVAL_S = 0.1
 
 
@@ -91,7 +90,14 @@ class Progress:
 def open_recording(path: Path) -> Opened:
     """Open a recording, by its folder or recording.json, or any movie. Raises FileError."""
     from dsacq.files.movies import open_movie
-    from dsacq.files.recording import FACTS, LOCALIZATIONS, STREAMED, is_recording, read_facts
+    from dsacq.files.recording import (
+        FACTS,
+        LOCALIZATIONS,
+        STREAMED,
+        TRUTH,
+        is_recording,
+        read_facts,
+    )
 
     if path.name == FACTS:
         path = path.parent
@@ -129,19 +135,19 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     from dsacq.device import chosen_device
     from dsacq.localize.localizer import LocalizeSettings, localize, origin
     from dsacq.localize.refine import refine_movie
+    from dsacq.microscope import microscope_behind, microscope_of
     from dsacq.networks.model_file import load_model
     from dsacq.physics.camera import IdealCamera
     from ui.commands.localizing import chosen_roi
     from ui.console import frame_range
-    from ui.recorded_microscope import recorded_camera, recorded_linking, recorded_optics
+    from ui.recorded_linking import recorded_linking
 
     movie, roi = opened.movie, chosen_roi(wanted.roi)
     settings = LocalizeSettings(threshold=wanted.threshold, roi=roi)
     frames = frame_range(wanted.frames, len(movie))
     model = load_model(wanted.model)
     card, device = model.card, chosen_device("auto")
-    optics, psf = recorded_optics(movie, opened.facts, card)
-    camera, remark = recorded_camera(movie, opened.facts, card)
+    microscope, remarks = microscope_behind(movie, wanted=microscope_of(model))
     made_by = origin(
         card.optics,
         movie,
@@ -152,17 +158,17 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
         movie=str(movie.path),
     )
     steps: Iterable[Localizations] = localize(
-        movie, model, frames, settings, camera=camera, device=device
+        movie, model, frames, settings, camera=microscope.camera, device=device
     )
     if wanted.refine:
         steps = refine_movie(
             movie,
             steps,
-            model.mask,
-            optics,
-            psf,
+            microscope.mask,
+            microscope.optics,
+            microscope.psf,
             roi=roi,
-            camera=camera or IdealCamera(),
+            camera=microscope.camera or IdealCamera(),
             device=device,
         )
     if wanted.link:
@@ -180,7 +186,14 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     yield Progress(len(parts), len(frames), time.monotonic() - began_s)
     linked = {"link": parts[0].origin["link"]} if wanted.link else {}
     found = Localizations.joined(parts, made_by | linked)
-    yield Run(wanted.name, card.name, frames, found, _scores(found, opened.truth, frames), remark)
+    yield Run(
+        wanted.name,
+        card.name,
+        frames,
+        found,
+        _scores(found, opened.truth, frames),
+        " ".join(remarks),
+    )
 
 
 def compare(one: Run, other: Run) -> "Scores":

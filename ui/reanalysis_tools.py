@@ -22,7 +22,7 @@ class Tool(StrEnum):
 
 def treated(opened: Opened, run: Run, tool: Tool) -> Generator[Progress | Run]:
     """Progress, and last the run that comes out. Raises SettingsError where it cannot be done."""
-    from ui.recorded_microscope import recorded_linking
+    from ui.recorded_linking import recorded_linking
 
     remark = ""
     yield Progress(0, 100, 0.0)

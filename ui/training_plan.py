@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dsacq.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -52,7 +50,7 @@ class Examining:
 
 def plan_of_rig(rig: "RigSettings", noise: "Camera | None", mask: "PhaseMask") -> Plan:
     """For this rig and a mask on its SLM, with priors that hold for many samples."""
-    from dsacq.physics.camera import ScmosCamera
+    from dsacq.physics.camera import ScmosCamera, without_maps
     from dsacq.simulation.background import Constant
     from dsacq.simulation.brightness import LogUniform
     from dsacq.simulation.settings import MaskChoice
@@ -65,7 +63,7 @@ def plan_of_rig(rig: "RigSettings", noise: "Camera | None", mask: "PhaseMask") -
         optics=rig.optics,
         mask=MaskChoice(file=Path("mask.tif")),
         psf=rig.psf,
-        camera=ScmosCamera() if noise is None else _without_maps(noise),
+        camera=ScmosCamera() if noise is None else without_maps(noise),
         network=MixtureChoice(preset="nano"),
         priors=Priors(
             density_per_um2=_DENSITY_PER_UM2,
@@ -103,15 +101,18 @@ def measured_plan(plan: Plan, recording: Path) -> "Generator[Examining | Plan]":
     """
     from dsacq.device import chosen_device
     from dsacq.files.movies import open_movie
+    from dsacq.microscope import Microscope, microscope_behind
     from dsacq.training.chosen_priors import chosen_priors, comments, remarks
     from dsacq.training.estimate_movie import estimate_movie, parts_of
-    from dsacq.training.examine import Examined, Microscope
-    from ui.commands.localizing import check_optics
+    from dsacq.training.examine import Examined
 
     settings = plan.settings
-    microscope = Microscope(plan.mask, settings.optics, settings.psf, settings.camera)
+    wanted = Microscope(
+        plan.mask, settings.optics, settings.psf, settings.camera, "what is to be trained"
+    )
     with open_movie(recording) as movie:
-        check_optics(movie, None, settings.optics)
+        behind, told = microscope_behind(movie, wanted=wanted)
+        microscope = replace(behind, psf=settings.psf)
         indices = range(len(movie))
         total, done = len(parts_of(movie, indices)), 0
         yield Examining(0, total)
@@ -125,7 +126,7 @@ def measured_plan(plan: Plan, recording: Path) -> "Generator[Examining | Plan]":
                     settings=replace(settings, priors=chosen_priors(item)),
                     source=recording.name,
                     comments=comments(item),
-                    remarks=tuple(remarks(item, settings.camera)),
+                    remarks=(*told, *remarks(item, microscope.camera)),
                 )
 
 
@@ -166,17 +167,3 @@ def write_plan(plan: Plan, config: Path) -> None:
         f"Priors from {plan.source}.\n\n  dsacq {command} {config.name} -o {config.stem}{made}"
     )
     write_training(settings, config, plan.comments, heading)
-
-
-def _without_maps(camera: "Camera") -> "Camera":
-    """The middle of each map; training draws pixels of its own around it."""
-    from dsacq.physics.camera import ScmosCamera
-
-    if not isinstance(camera, ScmosCamera):
-        return camera
-    return replace(
-        camera,
-        offset_adu=float(np.median(camera.offset_adu)),
-        gain_adu_per_electron=float(np.median(camera.gain_adu_per_electron)),
-        read_variance_adu2=float(np.median(camera.read_variance_adu2)),
-    )

@@ -5,6 +5,9 @@
     frames.jsonl            a line per frame: its number in the movie, the camera's, the time
     localizations.parquet   what was localized live, with the tracks
     localizations.arrows    the same, while it is being written
+    mask.tif                the mask that was on the SLM
+    offset.tif ...          maps of the camera's pixels, of the part that the frames show
+    truth.parquet           on the simulated bench: who was where
 
 `recording.json` is first written before the first frame, so a recording that was cut short by a
 crash or power cut is known by its state and opens like any other.
@@ -27,6 +30,7 @@ from dsacq.files.image_description import json_object
 
 FACTS, FRAMES = "recording.json", "frames.jsonl"
 LOCALIZATIONS, STREAMED = "localizations.parquet", "localizations.arrows"
+MASK, TRUTH = "mask.tif", "truth.parquet"
 EMPTY_TIFF_BYTES = 16  # of a file that was made but got no frame
 
 _STRICT = ConfigDict(extra="forbid")
@@ -51,7 +55,7 @@ class Facts:
 
     state: "recording" until it ends, or for ever where the program was killed; "complete" with all
     frames asked for; "stopped" by the user; "failed" for `reason`; "repaired". about: rig, optics,
-    mask, settings, as JSON can hold them.
+    mask, settings, the camera's noise (maps by the names of their files), as JSON can hold them.
     """
 
     state: State

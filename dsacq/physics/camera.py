@@ -5,6 +5,7 @@ Photons are those that reach the sensor within an exposure, before its quantum e
 photons, referred to the input of a multiplying register.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -108,6 +109,18 @@ def response(camera: Camera) -> Response:
                 True,
             )
     return Response(1.0, 0.0, 0.0, 1.0, 0.0, False)
+
+
+def without_maps(camera: Camera) -> Camera:
+    """With one number for all pixels, the median, where there are maps."""
+    if not isinstance(camera, ScmosCamera):
+        return camera
+    return replace(
+        camera,
+        offset_adu=float(np.median(camera.offset_adu)),
+        gain_adu_per_electron=float(np.median(camera.gain_adu_per_electron)),
+        read_variance_adu2=float(np.median(camera.read_variance_adu2)),
+    )
 
 
 def expected_electrons(camera: Camera, photons: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from dsacq.training.examine import Examined, Microscope, Region, Values, split, visible_photons
+from dsacq.microscope import Microscope
+from dsacq.training.examine import Examined, Region, Values, split, visible_photons
 from dsacq.training.photon_transfer import PhotonTransfer
 
 _WINDOW_PX = 96  # training sees frames of this size; so density and background are taken over it

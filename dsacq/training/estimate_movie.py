@@ -6,10 +6,11 @@ import torch
 
 from dsacq.data import Roi
 from dsacq.localize.localizer import FrameSource
+from dsacq.microscope import Microscope
+from dsacq.physics.camera import IdealCamera
 from dsacq.training.estimate import Estimate, estimated
 from dsacq.training.examine import (
     Examined,
-    Microscope,
     Region,
     consecutive_pairs,
     examinations,
@@ -43,6 +44,6 @@ def estimate_movie(
             (movie.frame(first)[region], movie.frame(second)[region])
             for first, second in consecutive_pairs(indices)
         ),
-        microscope.camera,
+        microscope.camera or IdealCamera(),
     )
     yield estimated(examined, transfer, microscope)

@@ -24,17 +24,15 @@ from dsacq.localize.refine import psf_source, refined
 from dsacq.localize.search import add_missing
 from dsacq.localize.smooth import smooth_background
 from dsacq.localize.templates import Templates
+from dsacq.microscope import Microscope
 from dsacq.physics.camera import (
-    Camera,
+    IdealCamera,
     read_variance_electrons,
     response,
     to_electrons,
 )
 from dsacq.physics.fisher import bounds, emitter_jacobian, information
-from dsacq.physics.masks import PhaseMask
-from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf_and_gradient
-from dsacq.physics.pupil import PsfModel
 from dsacq.training.photon_transfer import PAIRS, noise_variance
 
 EXAMINED = 8  # frames, or parts of large ones
@@ -90,16 +88,6 @@ def consecutive_pairs(indices: Sequence[int]) -> list[tuple[int, int]]:
     return [(indices[int(k)], indices[int(k) + 1]) for k in np.unique(starts)]
 
 
-@dataclass(frozen=True)
-class Microscope:
-    """What took the frames."""
-
-    mask: PhaseMask
-    optics: Optics
-    psf: PsfModel
-    camera: Camera
-
-
 def examine(
     frames: FrameSource,
     chosen: Sequence[tuple[int, Region]],
@@ -110,18 +98,19 @@ def examine(
 
     Raises FileError for frames that hold what is not a number.
     """
-    made = response(microscope.camera)
+    camera = microscope.camera or IdealCamera()
+    made = response(camera)
     source = psf_source(microscope.mask, microscope.optics, microscope.psf, device)
     reach = reach_px(source)
     templates = Templates(source, reach)
-    whole_read = torch.tensor(read_variance_electrons(microscope.camera), dtype=torch.float32)
+    whole_read = torch.tensor(read_variance_electrons(camera), dtype=torch.float32)
     for number, (rows, columns) in chosen:
         counts = torch.from_numpy(frames.frame(number).astype(np.float32))
         if not bool(counts.isfinite().all()):
             raise FileError(
                 f"Frame {number}: has pixels that are not finite numbers; take others by --frames."
             )
-        electrons = to_electrons(microscope.camera, counts)[rows, columns]
+        electrons = to_electrons(camera, counts)[rows, columns]
         electrons = electrons - made.spurious_electrons
         read = whole_read.expand(frames.shape)[rows, columns]
         expected, noise = _dark_noise(electrons, read, made.excess)
@@ -157,7 +146,7 @@ def examine(
 def visible_photons(microscope: Microscope, variance: float, reach: int) -> float:
     """What an emitter alone needs to be found at the median depth, over a noise of this variance
     (electrons^2) per pixel; reach: of its image."""
-    optics, made = microscope.optics, response(microscope.camera)
+    optics, made = microscope.optics, response(microscope.camera or IdealCamera())
     z_um = torch.linspace(*optics.z_range_um, 9)
     images, gradient = psf_and_gradient(
         torch.from_numpy(microscope.mask.phase_rad),

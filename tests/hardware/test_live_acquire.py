@@ -16,12 +16,14 @@ from dsacq.errors import FileError, SettingsError
 from dsacq.files.localizations import read_localizations
 from dsacq.files.masks import read_mask
 from dsacq.files.movies import open_movie
-from dsacq.files.recording import read_facts
+from dsacq.files.recording import MASK, TRUTH, read_facts
 from dsacq.files.recording_check import check
 from dsacq.localize.as_they_come import LiveLocalizer
+from dsacq.microscope import microscope_behind
+from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.masks import flat
 from dsacq.physics.optics import STANDARD_OPTICS
-from hardware.acquire import MASK, TRUTH, acquire, check_model
+from hardware.acquire import acquire, check_model
 from hardware.faults import Faults
 from hardware.rig import Rig, open_rig
 from hardware.rig_file import RigSettings
@@ -93,6 +95,20 @@ def test_all_that_belongs_to_a_recording_is_there(rig: Rig, tmp_path: Path) -> N
     y_um = float((light * rows).sum() / light.sum()) * OPTICS.pixel_um
     assert x_um == pytest.approx(truth["x_um"].mean(), abs=0.05)
     assert y_um == pytest.approx(truth["y_um"].mean(), abs=0.05)
+
+
+def test_the_camera_s_maps_are_kept_as_far_as_they_are_seen(tmp_path: Path) -> None:
+    offset = np.arange(SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)
+    with open_rig(replace(settings(), noise=ScmosCamera(offset_adu=offset))) as rig:
+        rig.camera.set_roi(Roi(5, 3, 38, 42))
+        for _ in acquire(rig, 2, folder=tmp_path, mask=flat(OPTICS), lasers_mw={}, disk=DISK):
+            pass
+    with open_movie(tmp_path) as movie:
+        found, remarks = microscope_behind(movie)
+    assert remarks == []
+    assert found.optics == OPTICS
+    assert isinstance(found.camera, ScmosCamera)
+    np.testing.assert_array_equal(found.camera.offset_adu, offset[3:45, 5:43])
 
 
 @pytest.mark.parametrize("seen", [1, 3])

@@ -80,7 +80,7 @@ def test_pursuit_and_refinement(dsacq: Run, model: Path, tmp_path: Path) -> None
     assert refined.code == 0
     assert "counts are taken as photons" in refined.err
     assert "give a --model" in dsacq.fails("localize", "m.tif", "-o", "x.csv")
-    assert "needs a --mask" in dsacq.fails(*pursuit)
+    assert "does not tell the phase mask" in dsacq.fails(*pursuit)
 
 
 def test_localize_options(dsacq: Run, model: Path, movie: Path) -> None:

@@ -23,6 +23,7 @@ from dsacq.networks.model_file import save_model
 from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.masks import astigmatism, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
+from dsacq.training.settings import read_training
 
 
 @pytest.fixture
@@ -82,6 +83,25 @@ def test_what_is_said_beats_the_rig_file(dsacq: Run, rig: Path, tmp_path: Path) 
     assert told["exposure_s"] == 0.03
     shown = read_mask(tmp_path / "bead" / "mask.tif", optics=STANDARD_OPTICS)
     assert np.array_equal(shown.phase_rad, tetrapod(STANDARD_OPTICS).phase_rad)
+
+
+def test_a_recording_tells_all_that_localizing_it_takes(dsacq: Run, tmp_path: Path) -> None:
+    shallow = SMALL.replace("focus_um = 4.5", "focus_um = 0.6").replace("[2.0, 6.0]", "[-0.4, 1.4]")
+    rig = write_rig(tmp_path, shallow + '[psf]\nkind = "vectorial"\nblur_px = 0.9\n')
+    options = ("--mask", "astigmatism", "--laser", "561=100")
+    assert dsacq("live", "--rig", rig, "--frames", 2, "-o", "bead", *options).code == 0
+    found = dsacq("localize", "bead", "--method", "pursuit", "-o", "found.csv")
+    assert found.code == 0
+    assert "Remark" not in found.err
+    scores = dsacq("evaluate", "found.csv", "bead/truth.parquet", "--json").json
+    assert scores["jaccard"] == 1.0
+    assert float(str(scores["rmse_3d_nm"])) < 40
+    told = dsacq("overlay", "bead", "found.csv", "--json").json
+    assert float(str(told["median_correlation"])) > 0.95
+    assert dsacq("estimate", "bead", "-o", "priors.toml").code == 0
+    priors = read_training(Path("priors.toml"))
+    assert priors.camera.kind == "scmos"
+    assert priors.mask.file == Path("bead/mask.tif")
 
 
 def test_a_mask_from_a_file(dsacq: Run, rig: Path, tmp_path: Path) -> None:

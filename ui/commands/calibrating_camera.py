@@ -46,7 +46,6 @@ def camera(
 
     Example: `dsacq calibrate camera --dark dark.tif --flat a.tif --flat b.tif -o camera-1`
     """
-    from calibration.camera import as_told
     from calibration.camera_result import (
         measure_camera,
         movie_source,
@@ -55,6 +54,7 @@ def camera(
         rig_sources,
         write_camera,
     )
+    from dsacq.physics.camera import without_maps
     from hardware.rig import open_rig
     from hardware.rig_file import read_rig
     from hardware.rig_file_edit import write_noise
@@ -88,7 +88,7 @@ def camera(
     for remark in result.maps.remarks:
         say(f"Warning: {remark}")
     if as_json:
-        print_json({"folder": output, "rig": rig_file, "noise": as_told(result.camera)})
+        print_json({"folder": output, "rig": rig_file, "noise": vars(without_maps(result.camera))})
         return
     say(result.summary)
     if rig_file is not None:

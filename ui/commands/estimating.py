@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import FileError
-from ui.commands.localizing import Frames, MovieFile, check_optics, chosen_roi
+from ui.commands.localizing import Frames, MovieFile, chosen_roi, microscope_told
 from ui.console import Device, DeviceName, Json, frame_range, print_json, say, tracked
 
 if TYPE_CHECKING:
@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 
 def estimate(
     movie: MovieFile,
-    mask: Annotated[Path, typer.Option(help="Phase mask of the movie.")],
-    optics: Annotated[
-        Path, typer.Option(help="Optics file of the movie; give its [camera] and [psf] too.")
-    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Training config to write (.toml).")
     ],
+    mask: Annotated[
+        Path | None, typer.Option(help="Phase mask of the movie; a recording has its own.")
+    ] = None,
+    optics: Annotated[
+        Path | None,
+        typer.Option(
+            help="Optics file of the movie; give its [camera] and [psf] too. A recording tells "
+            "them itself."
+        ),
+    ] = None,
     frames: Frames = None,
     roi: Annotated[
         str | None,
@@ -35,31 +41,28 @@ def estimate(
 ) -> None:
     """Measure priors for a training on your own frames: light, density, background, gain.
 
-    Looks at up to eight frames or parts of frames, and draws a picture beside the config.
+    Looks at up to eight frames or parts of frames, and draws a picture beside the config. A
+    recording brings its mask, optics and camera.
 
     Example: `dsacq estimate movie.tif --mask mask.tif --optics optics.toml -o priors.toml`
     """
     from dsacq.device import chosen_device
-    from dsacq.files.masks import read_mask
     from dsacq.files.movies import open_movie
-    from dsacq.physics.camera import IdealCamera
-    from dsacq.physics.optics_file import read_optics
+    from dsacq.files.recording import MASK
+    from dsacq.physics.camera import IdealCamera, without_maps
     from dsacq.simulation.settings import MaskChoice
     from dsacq.training.chosen_priors import chosen_priors, comments, remarks
     from dsacq.training.config_file import relative_file, write_training
     from dsacq.training.estimate import Estimate
     from dsacq.training.estimate_movie import estimate_movie, parts_of
     from dsacq.training.estimate_picture import estimate_picture
-    from dsacq.training.examine import Examined, Microscope
+    from dsacq.training.examine import Examined
     from dsacq.training.settings import TrainingSettings
 
     _check_output(output, (movie, mask, optics))
-    told, wanted, where = read_optics(optics), chosen_roi(roi), chosen_device(device)
-    own = read_mask(mask, optics=told.optics)
-    camera = told.camera or IdealCamera()
-    microscope = Microscope(own, told.optics, told.psf, camera)
+    wanted, where = chosen_roi(roi), chosen_device(device)
     with open_movie(movie) as opened:
-        check_optics(opened, optics, told.optics)
+        microscope = microscope_told(opened, None, mask, optics)
         indices = frame_range(frames, len(opened))
         examined: list[Examined] = []
         with tracked(len(parts_of(opened, indices, wanted)), "examining") as advance:
@@ -70,10 +73,10 @@ def estimate(
                     examined.append(item)
                     advance()
     settings = TrainingSettings(
-        optics=told.optics,
-        mask=MaskChoice(file=relative_file(mask, output.parent)),
-        psf=told.psf,
-        camera=camera,
+        optics=microscope.optics,
+        mask=MaskChoice(file=relative_file(mask or movie / MASK, output.parent)),
+        psf=microscope.psf,
+        camera=without_maps(microscope.camera or IdealCamera()),
         priors=chosen_priors(found),
     )
     heading = (
@@ -82,8 +85,8 @@ def estimate(
     )
     picture = output.with_suffix(".png")
     write_training(settings, output, comments(found), heading)
-    estimate_picture(examined, found, settings, own, movie.name, picture)
-    said = remarks(found, told.camera)
+    estimate_picture(examined, found, settings, microscope.mask, movie.name, picture)
+    said = remarks(found, microscope.camera)
     if as_json:
         print_json(
             _plain(found)
@@ -101,12 +104,12 @@ def estimate(
         say(f"Config written to {output}, picture to {picture}.")
 
 
-def _check_output(output: Path, given: tuple[Path, ...]) -> None:
+def _check_output(output: Path, given: tuple[Path | None, ...]) -> None:
     if output.suffix.lower() == ".png":
         raise FileError(f"{output}: the picture gets that name; let the config's end in .toml.")
     if not output.parent.is_dir():
         raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
-    if output.resolve() in {path.resolve() for path in given}:
+    if output.resolve() in {path.resolve() for path in given if path is not None}:
         raise FileError(f"{output}: is read by this command; write the config to another file.")
 
 

@@ -3,7 +3,7 @@
 import csv
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,17 +16,11 @@ from ui.console import Device, DeviceName, Json, frame_range, print_json, say, t
 if TYPE_CHECKING:
     from dsacq.data import Roi
     from dsacq.files.movies import Movie
+    from dsacq.microscope import Microscope
     from dsacq.networks.model_file import Model
-    from dsacq.physics.camera import Camera
-    from dsacq.physics.masks import PhaseMask
-    from dsacq.physics.optics import Optics
-    from dsacq.physics.pupil import PsfModel
 
 MovieFile = Annotated[
     Path, typer.Argument(help="TIFF (BigTIFF, OME, series), NDTiff folder, folder of TIFFs, .dax")
-]
-ModelFile = Annotated[
-    Path, typer.Option("--model", help="Model file, or the name of one in your model folder.")
 ]
 Frames = Annotated[
     str | None,
@@ -66,11 +60,15 @@ def localize(
         ),
     ] = False,
     mask: Annotated[
-        Path | None, typer.Option(help="Phase mask, for pursuit without a model.")
+        Path | None,
+        typer.Option(help="Phase mask, for pursuit without a model; a recording has its own."),
     ] = None,
     optics: Annotated[
         Path | None,
-        typer.Option(help="Optics file of the movie; its [camera] and [psf] serve the fits."),
+        typer.Option(
+            help="Optics file of the movie; its [camera] and [psf] serve the fits. A recording "
+            "tells them itself."
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -109,10 +107,14 @@ def localize(
     refine = refine or thorough
     if method is Method.network and network is None:
         raise SettingsError("give a --model, or find emitters without one by --method pursuit.")
-    setup = _setup(network, mask, optics, fitting=refine or method is Method.pursuit)
     where = chosen_device(device)
     with open_movie(movie) as opened:
-        check_optics(opened, optics, setup.optics)
+        setup = microscope_told(opened, network, mask, optics)
+        if setup.camera is None and (refine or method is Method.pursuit):
+            say(
+                "Remark: no [camera] in an optics file (--optics): counts are taken as photons, so "
+                "photons, errors and what counts as significant hold only for such a camera."
+            )
         indices = frame_range(frames, len(opened))
         if method is Method.pursuit:
             wanted = PursuitSettings(roi=settings.roi)
@@ -175,7 +177,16 @@ def localize(
 def overlay(
     movie: MovieFile,
     localizations: Annotated[Path, typer.Argument(help="Table of localizations of that movie.")],
-    model: ModelFile,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Model file or name, whose mask and optics are taken."),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Phase mask, without a model; a recording has its own.")
+    ] = None,
+    optics: Annotated[
+        Path | None, typer.Option(help="Optics file of the movie. A recording tells its own.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -189,6 +200,8 @@ def overlay(
 ) -> None:
     """Regenerate frames from their localizations and correlate them with the data.
 
+    The PSF is the model's, or that of --mask and --optics, which a recording has with it.
+
     Example: `dsacq overlay movie.tif positions.csv --model tetrapod.safetensors -o check`
     """
     from dsacq.analysis.overlay import overlay_picture, regenerate
@@ -196,14 +209,14 @@ def overlay(
     from dsacq.files.localizations import read_localizations
     from dsacq.files.movies import open_movie
 
-    network, where = _model(model), chosen_device(device)
-    card = network.card
-    found = read_localizations(localizations, pixel_um=card.optics.pixel_um)
-    table = found.table
+    network, where = None if model is None else _model(model), chosen_device(device)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with open_movie(movie) as opened:
+        setup = microscope_told(opened, network, mask, optics)
+        found = read_localizations(localizations, pixel_um=setup.optics.pixel_um)
+        table = found.table
         indices = frame_range(frames, len(opened))
         if len(table) and table["frame"].max() >= len(opened):
             raise SettingsError(
@@ -216,14 +229,14 @@ def overlay(
             for index in indices:
                 xyz_um = positions_um[rows_of[index]] if index in rows_of else positions_um[:0]
                 frame = opened.frame(index)
-                one = regenerate(frame, xyz_um, network.mask, card.optics, card.psf, device=where)
+                one = regenerate(frame, xyz_um, setup.mask, setup.optics, setup.psf, device=where)
                 rows.append(
                     {"frame": index, "correlation": one.correlation, "emitters": len(xyz_um)}
                 )
                 if output is not None and index in drawn:
                     picture = output / f"frame_{index:06d}.png"
                     title = f"{movie.name}, frame {index}"
-                    overlay_picture(one, xyz_um, card.optics, title, picture)
+                    overlay_picture(one, xyz_um, setup.optics, title, picture)
                 advance()
     valid = [row["correlation"] for row in rows if row["correlation"] == row["correlation"]]
     median = statistics.median(valid) if valid else float("nan")
@@ -264,68 +277,14 @@ def _model(path: Path) -> "Model":
     return load_model(find_model(path))
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """The microscope behind a movie, as far as the command was told."""
+def microscope_told(
+    movie: "Movie", network: "Model | None", mask: Path | None, optics: Path | None
+) -> "Microscope":
+    """The microscope behind a movie; remarks on it are said."""
+    from dsacq.microscope import microscope_behind, microscope_of
 
-    mask: "PhaseMask"
-    optics: "Optics"
-    psf: "PsfModel"
-    camera: "Camera | None"
-
-
-def _setup(
-    network: "Model | None", mask: Path | None, optics: Path | None, *, fitting: bool
-) -> _Setup:
-    """From the model, or from mask and optics file; the optics file's tables come first."""
-    from dsacq.files.masks import read_mask
-    from dsacq.physics.optics_file import read_optics
-
-    told = None if optics is None else read_optics(optics)
-    if network is None and (mask is None or told is None):
-        raise SettingsError("pursuit without a --model needs a --mask and its --optics file.")
-    camera = None if told is None else told.camera
-    if network is not None:
-        camera = camera or network.card.camera
-    if fitting and camera is None:
-        say(
-            "Remark: no [camera] in an optics file (--optics): counts are taken as photons, so "
-            "photons, errors and what counts as significant hold only for such a camera."
-        )
-    if network is not None:
-        own = network.mask if mask is None else read_mask(mask, optics=network.card.optics)
-        psf = network.card.psf if told is None else told.psf
-        return _Setup(own, network.card.optics, psf, camera)
-    assert mask is not None
-    assert told is not None
-    own = read_mask(mask, optics=told.optics)
-    return _Setup(own, told.optics, told.psf, camera)
-
-
-def check_optics(movie: "Movie", optics: Path | None, used: "Optics") -> None:
-    """Refuses other optics by name; a movie whose file states another pixel is warned about.
-
-    The optics of the movie are those of the file given, or those that a movie of ours carries.
-    """
-    from dsacq.config import validated
-    from dsacq.physics.optics import Optics, differing_fields
-    from dsacq.physics.optics_file import read_optics
-
-    carried = movie.metadata.get("optics")
-    if optics is not None:
-        actual, source = read_optics(optics).optics, optics
-    elif isinstance(carried, dict):
-        actual, source = validated(Optics, carried, str(movie.path)), movie.path
-    else:
-        actual, source = used, movie.path
-    if different := differing_fields(actual, used):
-        raise SettingsError(
-            f"the model was made for other optics than {source}: {'; '.join(different)}. "
-            "Use a model made for these optics."
-        )
-    stated = movie.metadata.get("pixel_um")
-    if isinstance(stated, float) and abs(stated / used.pixel_um - 1) > 0.02:
-        say(
-            f"Warning: {movie.path.name} states a pixel of {stated:.4g} um, but {used.pixel_um:.4g}"
-            " um is used; positions are wrong if the file is right."
-        )
+    wanted = None if network is None else microscope_of(network)
+    found, remarks = microscope_behind(movie, wanted=wanted, mask=mask, optics=optics)
+    for remark in remarks:
+        say(f"Remark: {remark}")
+    return found

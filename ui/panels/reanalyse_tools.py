@@ -105,7 +105,7 @@ class ToolsTab(QWidget):
 
         def drawing() -> str:
             from dsacq.analysis.motion_picture import motion_picture, motion_report
-            from ui.recorded_microscope import recorded_linking
+            from ui.recorded_linking import recorded_linking
 
             interval_s = recorded_linking(opened.movie, opened.facts).frame_interval_s
             report = motion_report(run.found, interval_s)
