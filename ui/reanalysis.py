@@ -1,7 +1,7 @@
 """A recording or movie looked at again: opened, localized with another model, compared."""
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dsacq.files.movies import Movie
     from dsacq.files.recording import Facts
 
+PURSUIT = "matching pursuit"  # in place of a model's name
 RADIUS_UM = 0.25  # within which two localizations are taken for the same emitter
 _INTERVAL_S = 0.1
 
@@ -58,11 +59,11 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """How to localize again. threshold: None is the model's. frames: as A:B, roi: as X,Y,W,H, None
-    is all."""
+    """How to localize again. model: None is matching pursuit. threshold: None is the usual one.
+    frames: as A:B, roi: as X,Y,W,H, None is all."""
 
     name: str
-    model: Path
+    model: Path | None
     threshold: float | None = None
     refine: bool = False
     link: bool = True
@@ -133,44 +134,30 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     from dsacq.analysis.link import link
     from dsacq.data import Localizations
     from dsacq.device import chosen_device
-    from dsacq.localize.localizer import LocalizeSettings, localize, origin
-    from dsacq.localize.refine import refine_movie
+    from dsacq.localize.localizer import LocalizeSettings
+    from dsacq.localize.movie import localize_movie
     from dsacq.microscope import microscope_behind, microscope_of
     from dsacq.networks.model_file import load_model
-    from dsacq.physics.camera import IdealCamera
     from ui.commands.localizing import chosen_roi
     from ui.console import frame_range
     from ui.recorded_linking import recorded_linking
 
-    movie, roi = opened.movie, chosen_roi(wanted.roi)
-    settings = LocalizeSettings(threshold=wanted.threshold, roi=roi)
+    movie = opened.movie
+    settings = LocalizeSettings(threshold=wanted.threshold, roi=chosen_roi(wanted.roi))
     frames = frame_range(wanted.frames, len(movie))
-    model = load_model(wanted.model)
-    card, device = model.card, chosen_device("auto")
-    microscope, remarks = microscope_behind(movie, wanted=microscope_of(model))
-    made_by = origin(
-        card.optics,
+    model = None if wanted.model is None else load_model(wanted.model)
+    microscope, remarks = microscope_behind(
+        movie, wanted=None if model is None else microscope_of(model)
+    )
+    steps, made_by = localize_movie(
         movie,
+        frames,
+        microscope,
+        model,
         settings,
-        model=card.name,
-        method="network and refinement" if wanted.refine else "network",
-        mask=model.mask.name,
-        movie=str(movie.path),
+        refine=wanted.refine,
+        device=chosen_device("auto"),
     )
-    steps: Iterable[Localizations] = localize(
-        movie, model, frames, settings, camera=microscope.camera, device=device
-    )
-    if wanted.refine:
-        steps = refine_movie(
-            movie,
-            steps,
-            microscope.mask,
-            microscope.optics,
-            microscope.psf,
-            roi=roi,
-            camera=microscope.camera or IdealCamera(),
-            device=device,
-        )
     if wanted.link:
         steps = link(steps, recorded_linking(movie, opened.facts))
 
@@ -188,7 +175,7 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     found = Localizations.joined(parts, made_by | linked)
     yield Run(
         wanted.name,
-        card.name,
+        PURSUIT if model is None else model.card.name,
         frames,
         found,
         _scores(found, opened.truth, frames),

@@ -15,7 +15,7 @@ from dsacq.data import Localizations, Roi
 from dsacq.errors import SettingsError
 from dsacq.localize.fitted_frame import FittedFrame, reach_px
 from dsacq.localize.localizer import FrameSource
-from dsacq.localize.refine import psf_source, refined, table
+from dsacq.localize.refine import SIGNIFICANCE, psf_source, refined, table
 from dsacq.localize.search import THRESHOLD, search
 from dsacq.localize.templates import Templates
 from dsacq.physics.camera import (
@@ -77,7 +77,8 @@ def pursue(
             excess=response(camera).excess,
             reach=reach,
         )
-        search(frame, templates, settings.threshold, settings.threshold)
+        least = settings.threshold
+        search(frame, templates, least, min(least, SIGNIFICANCE), unexplained=least)
         found = refined(frame)
         found = replace(found, xyz_um=found.xyz_um + corner)
         yield table(found, number, camera)

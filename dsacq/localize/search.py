@@ -11,6 +11,7 @@ from dsacq.localize.templates import Templates
 THRESHOLD = 12.0  # signal to noise of an emitter's light
 # Residuals tell of emitters only where the PSF is the microscope's: see `dispersion`.
 _EXPLAINED = 1.5
+_HOPEFUL = 2.0  # a crowd that is not yet explained may leave as much; more is left by a wrong PSF
 _PASSES, _ROUNDS = 40, 6
 # In each pass only scores above this part of the highest: fainter ones may be what is left of
 # emitters that brighter neighbours still disturb.
@@ -18,18 +19,29 @@ _BRIGHTEST_FIRST = 0.6
 _REFITS = 3  # steps of Fisher scoring for all emitters in each pass
 
 
-def search(frame: FittedFrame, templates: Templates, threshold: float, significance: float) -> None:
+def search(
+    frame: FittedFrame,
+    templates: Templates,
+    threshold: float,
+    significance: float,
+    unexplained: float | None = None,
+) -> None:
     """Add emitters until nothing above the threshold is left, and fit them all.
 
     Where they leave more than noise, other explanations are tried (see `reconsider`). Emitters with
-    less light than `significance` times its own error are dropped.
+    less light than `significance` times its own error are dropped; as neighbours take of each
+    other's certainty, it may be much less than the threshold. unexplained: asked for instead until
+    a frame is explained, as what is left of bright emitters may pass for faint ones.
     """
     changed_um = None
+    least = significance if unexplained is None else unexplained
     for _ in range(_ROUNDS):
-        add_missing(frame, templates, threshold, significance)
-        frame.settle(significance, 10, 4)
-        if not explained(frame):
+        add_missing(frame, templates, threshold, least)
+        frame.settle(least, 10, 4)
+        if frame.dispersion > _HOPEFUL:
             break
+        if explained(frame):
+            least = significance
         changed_um = reconsider(frame, templates, changed_um)
         if not len(changed_um):
             break

@@ -77,6 +77,23 @@ def test_all_emitters_are_found_and_nothing_else(mask: PhaseMask) -> None:
     assert abs(found.table["background"].mean() - 150) < 8
 
 
+def test_faint_emitters_in_a_crowd_stay_found(mask: PhaseMask) -> None:
+    """Neighbours take of each other's certainty, though the likelihood wants all of them."""
+    xyz_um = torch.tensor(
+        [[4.1, 2.0, 3.5], [4.6, 4.2, 2.8], [3.6, 3.1, 3.4], [4.9, 2.8, 3.5], [3.0, 2.4, 3.4]]
+    )
+    number, light = torch.zeros(5, dtype=torch.long), torch.full((5,), 2000.0)
+    phase_rad = torch.from_numpy(mask.phase_rad)
+    mean = render_exact(phase_rad, OPTICS, (64, 72), MODEL, number, xyz_um, light, 1)[0] + 15
+    x_um, y_um, z_um = xyz_um.numpy().T
+    truth = Localizations.from_columns(frame=number.numpy(), x_um=x_um, y_um=y_um, z_um=z_um)
+    for seed in range(2):
+        drawn = torch.poisson(mean, generator=torch.Generator().manual_seed(seed))
+        frames = Frames(drawn.numpy().astype(np.uint16)[None])
+        found = next(pursue(frames, mask, OPTICS, MODEL, [0]))
+        assert evaluate(found, truth, radius_um=0.25).recall == 1
+
+
 def test_nothing_is_found_in_noise(mask: PhaseMask) -> None:
     noise = np.random.default_rng(1).poisson(150, (1, 90, 70)).astype(np.uint16)
     parts = list(pursue(Frames(noise), mask, OPTICS, MODEL, [0]))

@@ -189,6 +189,21 @@ def test_a_refined_run_of_some_frames(qtbot: QtBot, opened: ReanalysePanel) -> N
     assert made.scores.rmse_3d_nm < live.scores.rmse_3d_nm  # type: ignore[operator]
 
 
+def test_a_run_without_a_network(qtbot: QtBot, opened: ReanalysePanel) -> None:
+    model = opened.again.model
+    assert opened.again.refine.isEnabled()
+    model.setCurrentIndex(model.count() - 1)
+    assert model.currentText() == "none: matching pursuit"
+    assert not opened.again.refine.isEnabled()
+    assert opened.again.threshold.text() == "the usual one"
+    made = run_again(qtbot, opened, frames="1:2", refine=True)
+    assert (made.model, made.found.origin["method"]) == ("matching pursuit", "pursuit")
+    assert made.scores is not None
+    assert made.scores.jaccard > 0.8
+    model.setCurrentIndex(0)
+    assert opened.again.refine.isEnabled()
+
+
 def test_cancelling_keeps_nothing_and_says_so(qtbot: QtBot, opened: ReanalysePanel) -> None:
     opened.again.start()
     opened.again.cancel()

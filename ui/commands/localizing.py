@@ -2,8 +2,6 @@
 
 import csv
 import statistics
-from collections.abc import Iterable
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,56 +93,33 @@ def localize(
     from dsacq.device import chosen_device
     from dsacq.files.localizations import format_of, write_localizations
     from dsacq.files.movies import open_movie
-    from dsacq.localize.localizer import LocalizeSettings, origin
-    from dsacq.localize.localizer import localize as localized
-    from dsacq.localize.pursuit import PursuitSettings, pursue
-    from dsacq.localize.refine import refine_movie
-    from dsacq.physics.camera import IdealCamera
+    from dsacq.localize.localizer import LocalizeSettings
+    from dsacq.localize.movie import localize_movie
 
     settings = LocalizeSettings(threshold=threshold, roi=chosen_roi(roi), tile_px=tile)
     format_of(output)  # an impossible name is told before the work, not after
     network = None if model is None else _model(model)
-    refine = refine or thorough
     if method is Method.network and network is None:
         raise SettingsError("give a --model, or find emitters without one by --method pursuit.")
     where = chosen_device(device)
     with open_movie(movie) as opened:
         setup = microscope_told(opened, network, mask, optics)
-        if setup.camera is None and (refine or method is Method.pursuit):
+        if setup.camera is None and (refine or thorough or method is Method.pursuit):
             say(
                 "Remark: no [camera] in an optics file (--optics): counts are taken as photons, so "
                 "photons, errors and what counts as significant hold only for such a camera."
             )
         indices = frame_range(frames, len(opened))
-        if method is Method.pursuit:
-            wanted = PursuitSettings(roi=settings.roi)
-            if threshold is not None:
-                wanted = replace(wanted, threshold=threshold)
-            steps: Iterable[Localizations] = pursue(
-                opened,
-                setup.mask,
-                setup.optics,
-                setup.psf,
-                indices,
-                wanted,
-                camera=setup.camera or IdealCamera(),
-                device=where,
-            )
-        else:
-            assert network is not None
-            steps = localized(opened, network, indices, settings, camera=setup.camera, device=where)
-            if refine:
-                steps = refine_movie(
-                    opened,
-                    steps,
-                    setup.mask,
-                    setup.optics,
-                    setup.psf,
-                    thorough=thorough,
-                    roi=settings.roi,
-                    camera=setup.camera or IdealCamera(),
-                    device=where,
-                )
+        steps, made_by = localize_movie(
+            opened,
+            indices,
+            setup,
+            network if method is Method.network else None,
+            settings,
+            refine=refine,
+            thorough=thorough,
+            device=where,
+        )
         parts: list[Localizations] = []
         done = 0
         try:
@@ -154,15 +129,6 @@ def localize(
                     done += 1
                     advance()
         finally:  # what was localized before a damaged frame or Ctrl+C is kept
-            made_by = origin(
-                setup.optics,
-                opened,
-                settings,
-                model=None if network is None else network.card.name,
-                method=method.value + (" and refinement" if refine else ""),
-                mask=setup.mask.name,
-                movie=str(movie),
-            )
             found = Localizations.joined(parts, made_by)
             if done:
                 write_localizations(found, output)

@@ -20,7 +20,7 @@ from PyQt6.QtWidgets import (
 
 from ui.job import Job
 from ui.panels.reanalyse_scores import ScoresBox
-from ui.reanalysis import Opened, Progress, Run, Wanted, run_again
+from ui.reanalysis import PURSUIT, Opened, Progress, Run, Wanted, run_again
 from ui.session import Session
 
 if TYPE_CHECKING:
@@ -88,15 +88,12 @@ class RunTab(QWidget):
                 )
             )
             return
-        opened, model = self._opened, self.model.currentData()
-        if model is None:
-            self.failed.emit(self.tr("There is no model; open a model file first."))
-            return
+        opened, model = self._opened, self._chosen
         wanted = Wanted(
             name=self.tr("run {}").format(self._runs + 1),
             model=model,
             threshold=self.threshold.value() or None,
-            refine=self.refine.isChecked(),
+            refine=self.refine.isEnabled() and self.refine.isChecked(),
             link=self.link.isChecked(),
             frames=self.frames.text().strip() or None,
             roi=self.region.text().strip() or None,
@@ -131,25 +128,32 @@ class RunTab(QWidget):
 
     def add_model(self, path: Path) -> None:
         """Offer a model file, and choose it."""
-        self.model.addItem(path.stem, path)
-        self.model.setCurrentIndex(self.model.count() - 1)
+        self.model.insertItem(0, path.stem, path)
+        self.model.setCurrentIndex(0)
+
+    @property
+    def _chosen(self) -> Path | None:
+        """The model; None for matching pursuit, which needs none."""
+        chosen = self.model.currentData()
+        return chosen if isinstance(chosen, Path) else None
 
     def _make_controls(self) -> None:
         tr = self.tr
         self.model = QComboBox()
         self.model.setObjectName("reanalyse_model")
-        self.model.setToolTip(tr("The network; it must be made for the optics of the movie."))
+        self.model.setToolTip(
+            tr(
+                "The network; it must be made for the optics of the movie. Matching pursuit needs "
+                "none: it fits with the PSF of the mask, which takes seconds for a crowded frame."
+            )
+        )
+        self.model.currentIndexChanged.connect(self._show_way)
         self._browse_button = QPushButton(tr("Open file..."))
         self._browse_button.setToolTip(tr("Take another model file (.safetensors)."))
         self._browse_button.clicked.connect(self._browse)
         self.threshold = QDoubleSpinBox()
         self.threshold.setObjectName("reanalyse_threshold")
         self.threshold.setRange(0, 100_000)
-        self.threshold.setSingleStep(0.05)
-        self.threshold.setSpecialValueText(tr("of the model"))
-        self.threshold.setToolTip(
-            tr("Least probability, or output of the network; higher: fewer, surer. 0: the model's.")
-        )
         self.frames = QLineEdit()
         self.frames.setObjectName("reanalyse_frames")
         self.frames.setToolTip(tr("A:B, frames A to B - 1, counted from 0; empty: all."))
@@ -180,6 +184,7 @@ class RunTab(QWidget):
         self.bar.setObjectName("reanalyse_progress")
         self.bar.setToolTip(tr("Frames done, frames per second, and the time that is left."))
         self.bar.hide()
+        self._show_way()
 
     def _fill_models(self) -> None:
         from ui.commands.models import SUFFIX, model_folder, shipped_models
@@ -189,6 +194,7 @@ class RunTab(QWidget):
         for folder in (model_folder(), shipped_models()):
             for path in sorted(folder.glob(f"*{SUFFIX}")):
                 self.model.addItem(path.stem, path)
+        self.model.addItem(self.tr("none: {}").format(PURSUIT))
 
     def _browse(self) -> None:
         name, _ = QFileDialog.getOpenFileName(
@@ -196,6 +202,23 @@ class RunTab(QWidget):
         )
         if name:
             self.add_model(Path(name))
+
+    def _show_way(self) -> None:
+        """What the controls mean for the chosen model, or for none."""
+        network = self._chosen is not None
+        self.refine.setEnabled(network)  # pursuit fits anyhow
+        self.threshold.setValue(0)
+        self.threshold.setSingleStep(0.05 if network else 1)
+        self.threshold.setSpecialValueText(
+            self.tr("of the model") if network else self.tr("the usual one")
+        )
+        self.threshold.setToolTip(
+            self.tr(
+                "Least probability, or output of the network; higher: fewer, surer. 0: the model's."
+            )
+            if network
+            else self.tr("Least signal to noise of an emitter; higher: fewer, surer. 0: usual.")
+        )
 
     def _show_state(self) -> None:
         self.start_button.setEnabled(self._opened is not None and not self.running)
