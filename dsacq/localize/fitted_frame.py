@@ -251,7 +251,8 @@ class FittedFrame:
         return batches
 
     def _emitters(self, batch: list[Group]) -> Emitters:
-        count = len(smooth_images(batch[0].shape, KNOTS_PX))
+        like = self.electrons
+        count = len(smooth_images(batch[0].shape, KNOTS_PX, like.dtype, like.device))
         members = torch.tensor([group.members for group in batch], device=self.xyz_um.device)
         return Emitters(
             self.xyz_um[members] - self._centres(batch)[:, None],

@@ -136,7 +136,7 @@ def brightness(
     shape = (data.shape[1], data.shape[2])
     images = source.images(xyz_um.flatten(0, 1), shape, blur_px.flatten())
     images = images.view(windows, each, -1)
-    smooth = _smooth(data).flatten(1)
+    smooth = _smooth(data)
     design = torch.cat((images, smooth.expand(windows, -1, -1)), 1)
     weight = 1 / known.clamp_min(_DARKEST).flatten(1)
     normal = ((design * weight[:, None]) @ design.mT).double()
@@ -183,18 +183,25 @@ def _evaluate(
     )
     bright = emitters.electrons.flatten()
     light = (images * bright[:, None, None]).view(windows, each, *shape).sum(1)
-    own = torch.cat((gradient * bright[:, None, None, None], images[:, None]), 1)
-    own = own.view(windows, 5 * each, -1)
-    smooth = _smooth(data).flatten(1)
-    jacobian = torch.cat((own, smooth.expand(windows, -1, -1)), 1)
+    smooth = _smooth(data)
 
     mean = (known + light).flatten(1) + emitters.amounts @ smooth
     mean = mean.clamp_min(_DARKEST)
     seen = data.clamp_min(0).flatten(1)
     trust = 0.5 if excess else 1.0
     surplus = seen - mean
-    slope = (jacobian @ (surplus / mean)[..., None])[..., 0]
-    information = (jacobian / mean[:, None]) @ jacobian.mT
+    # The largest array, written once, in units of the noise of each pixel.
+    jacobian = images.new_empty(windows, 5 * each + len(smooth), mean.shape[1])
+    own = jacobian[:, : 5 * each].view(windows, each, 5, -1)
+    torch.mul(
+        gradient.view(windows, each, 4, -1), emitters.electrons[..., None, None], out=own[:, :, :4]
+    )
+    own[:, :, 4] = images.view(windows, each, -1)
+    jacobian[:, 5 * each :] = smooth
+    quiet = mean.rsqrt()
+    jacobian *= quiet[:, None]
+    slope = (jacobian @ (surplus * quiet)[..., None])[..., 0]
+    information = jacobian @ jacobian.mT
     exact, wanted = mean.double(), seen.double()
     loss = (exact - wanted + torch.xlogy(wanted, wanted / exact)).sum(1)
     dispersion = trust * (surplus**2 / mean).mean(1).double()
@@ -219,7 +226,8 @@ def _with_usual_blur(state: _State, beyond_px: Tensor) -> _State:
 
 
 def _smooth(data: Tensor) -> Tensor:
-    return smooth_images((data.shape[1], data.shape[2]), KNOTS_PX).to(data)
+    """(B, H * W) images of the smooth part."""
+    return smooth_images((data.shape[1], data.shape[2]), KNOTS_PX, data.dtype, data.device)
 
 
 def _solve(state: _State, damping: Tensor) -> Tensor:

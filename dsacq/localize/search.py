@@ -78,6 +78,8 @@ def explained(frame: FittedFrame) -> bool:
 
 def _maxima(score: Tensor, threshold: float, apart: int) -> tuple[Tensor, Tensor]:
     """Rows and columns of the largest values within `apart` pixels, above the threshold."""
-    highest = functional.max_pool2d(score[None], 2 * apart + 1, 1, apart)[0]
+    size = 2 * apart + 1  # along one axis after the other: the window holds thousands of pixels
+    highest = functional.max_pool2d(score[None], (size, 1), 1, (apart, 0))
+    highest = functional.max_pool2d(highest, (1, size), 1, (0, apart))[0]
     row, column = ((score == highest) & (score > threshold)).nonzero(as_tuple=True)
     return row, column

@@ -1,6 +1,6 @@
 """The smooth background of a frame, however many emitters stand in it."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -58,10 +58,14 @@ def _bending(count: int) -> Tensor:
     return second.mT @ second
 
 
-def smooth_images(shape: tuple[int, int], knots_px: float) -> Tensor:
-    """(B, H, W): the products of splines that make up a surface, each at most 1."""
+@lru_cache(maxsize=64)
+def smooth_images(
+    shape: tuple[int, int], knots_px: float, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """(B, H * W): the products of splines that make up a surface, each at most 1."""
     rows, columns = _basis(shape[0], knots_px), _basis(shape[1], knots_px)
-    return (rows.mT[:, None, :, None] * columns.mT[:, None]).flatten(0, 1)
+    images = rows.mT[:, None, :, None] * columns.mT[:, None]
+    return images.flatten(0, 1).flatten(1).to(device, dtype)
 
 
 @cache
