@@ -13,6 +13,7 @@ from dsacq.physics.optics import Optics
 
 _SHIPPED = {
     "learned_2um": "learned with its network, for crowded emitters over 2 um of depth",
+    "learned_4um": "learned with its network, for crowded emitters over 4 um of depth",
 }
 
 

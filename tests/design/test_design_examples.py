@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
         ("design-fisher.toml", FisherDesign),
         ("design-learned.toml", LearnedDesign),
         ("design-small.toml", LearnedDesign),
+        ("design-4um.toml", LearnedDesign),
     ],
 )
 def test_examples_are_valid(name: str, kind: type) -> None:
