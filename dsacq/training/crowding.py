@@ -13,8 +13,8 @@ from dsacq.training.priors import Sampler
 from dsacq.training.settings import TrainingSettings
 
 PARTS = (0.06, 0.12, 0.25, 0.5, 0.75, 1.0)  # of the greatest density
-_EMITTERS = 600  # at each density, in
-_FRAMES = 12, 120  # at least and at most
+_EMITTERS = 2400  # at each density, in
+_FRAMES = 12, 240  # at least and at most
 _RADIUS_UM = 0.1  # in 3D
 _FIRST = 1000  # number of the first batch: others than those that a training is judged by
 
