@@ -215,6 +215,9 @@ def test_a_camera_that_fails_leaves_a_recording(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl+C is ignored: run in background"
+)
 def test_ctrl_c_keeps_what_was_recorded(dsacq: Run, rig: Path, tmp_path: Path) -> None:
     def press() -> None:
         lines = tmp_path / "bead" / "frames.jsonl"
