@@ -22,6 +22,7 @@ from dsacq.live import RecordingPlan, Update, live
 from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.localize.localizer import LocalizeSettings
 from dsacq.networks.model_file import Model
+from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.masks import PhaseMask, resampled
 from dsacq.physics.optics import differing_fields
 from hardware.rig import Rig
@@ -60,9 +61,10 @@ def acquire(
         if mask is not None:
             rig.show(mask)
         rig.light(powers)
-        plan = None
+        plan, noise = None, None
         if folder is not None:
-            told = _about(rig, powers) | dict(about or {})
+            noise = _noise(rig)
+            told = _about(rig, noise, powers) | dict(about or {})
             plan = RecordingPlan(folder=folder, pixel_um=_pixel_um(rig), about=told, disk=disk)
         updates = live(
             rig.camera,
@@ -73,7 +75,7 @@ def acquire(
             interval_s=interval_s,
             stop=stop,
         )
-        yield from updates if folder is None else _with_records(rig, folder, updates)
+        yield from updates if folder is None else _with_records(rig, noise, folder, updates)
     finally:
         rig.dark()
 
@@ -130,13 +132,15 @@ def likeness(first: PhaseMask, second: PhaseMask) -> float:
     return float(abs(difference.mean()))
 
 
-def _with_records(rig: Rig, folder: Path, updates: Generator[Update]) -> Generator[Update]:
+def _with_records(
+    rig: Rig, noise: Noise | None, folder: Path, updates: Generator[Update]
+) -> Generator[Update]:
     """Writes what else belongs into the recording, once it has begun."""
     with closing(updates):
         first = next(updates)
         if rig.mask is not None:
             write_mask(rig.mask, folder / MASK)
-        if (noise := rig.noise()) is not None:
+        if noise is not None:
             write_maps(noise, folder)
         if isinstance(rig.camera, SimulatedCamera):
             yield from _with_truth(rig.camera, rig.optics.pixel_um, folder, first, updates)
@@ -185,14 +189,23 @@ def _pixel_um(rig: Rig) -> float:
     return rig.optics.pixel_um * rig.camera.binning
 
 
-def _about(rig: Rig, lasers_mw: Mapping[str, float]) -> dict[str, Any]:
+def _noise(rig: Rig) -> Noise | None:
+    """The camera's, where it is known of the camera as it is set: frames are recorded anyhow."""
+    try:
+        return rig.noise()
+    except SettingsError as error:
+        log.warning("The recording does not tell the camera's noise: %s", error)
+        return None
+
+
+def _about(rig: Rig, noise: Noise | None, lasers_mw: Mapping[str, float]) -> dict[str, Any]:
     """What recording.json tells of an acquisition."""
     mask = rig.mask
     shown = None
     if mask is not None:
         digest = hashlib.sha256(mask.phase_rad.tobytes()).hexdigest()
         shown = {"name": mask.name, "sha256": digest, "origin": mask.origin, "file": MASK}
-    camera, noise = rig.camera, rig.noise()
+    camera = rig.camera
     return {
         "rig": asdict(replace(rig.settings, noise=None)),
         "noise": None if noise is None else camera_table(noise),

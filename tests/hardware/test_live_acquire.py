@@ -111,6 +111,18 @@ def test_the_camera_s_maps_are_kept_as_far_as_they_are_seen(tmp_path: Path) -> N
     np.testing.assert_array_equal(found.camera.offset_adu, offset[3:45, 5:43])
 
 
+def test_maps_that_do_not_hold_for_binned_pixels_forbid_no_recording(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    offset = np.full((SIDE, SIDE), 100, np.float32)
+    with open_rig(replace(settings(), noise=ScmosCamera(offset_adu=offset))) as rig:
+        rig.camera.set_binning(2)
+        *_, last = acquire(rig, 2, folder=tmp_path, lasers_mw={}, disk=DISK)
+    assert (last.state, last.counters.written) == ("complete", 2)
+    assert read_facts(tmp_path).about["noise"] is None
+    assert "does not tell the camera's noise" in caplog.text
+
+
 @pytest.mark.parametrize("seen", [1, 3])
 def test_what_came_before_a_stop_has_its_truth(rig: Rig, tmp_path: Path, seen: int) -> None:
     updates = acquire(rig, folder=tmp_path, lasers_mw=LIGHT_MW, disk=DISK)
