@@ -1,5 +1,7 @@
 """A frame with the emitters known so far: fitted in groups, joined, dropped, added."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,8 @@ class FittedFrame:
     """A frame (H, W) of electrons, its emitters and its background.
 
     The dtype and device are those of the source's phase. read_variance: electrons^2, () or (H, W).
-    excess: the camera multiplies. reach: as from `reach_px`.
+    excess: the camera multiplies. reach: as from `reach_px`. go_on: called between fits; what it
+    raises ends them.
     `light` and `surface` (H, W) are what is expected of emitters and background, in electrons;
     the other tensors have a row per emitter, x and y from the frame's centre.
     """
@@ -40,8 +43,10 @@ class FittedFrame:
         read_variance: Tensor | float,
         excess: bool,
         reach: int,
+        go_on: Callable[[], None] = lambda: None,
     ) -> None:
         self.source, self.excess, self.reach = source, excess, reach
+        self.go_on = go_on
         self.electrons = electrons.to(source.phase_rad)
         self.read_variance = torch.as_tensor(read_variance).to(self.electrons)
         self.light = torch.zeros_like(self.electrons)
@@ -141,6 +146,7 @@ class FittedFrame:
         """Fit every group once; returns how far an emitter moved at most, over its error."""
         before = self.xyz_um
         for batch in self._batches():
+            self.go_on()
             data, rest, start = self._windows(batch)
             found = fit(self.source, data, rest, start, excess=self.excess, iterations=iterations)
             self._store(batch, found.emitters, found.light)

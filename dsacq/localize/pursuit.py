@@ -5,11 +5,12 @@ and depth; where it fits best, emitters are added and all are fitted again. It e
 that is left looks like an emitter. Slow in crowded frames beside a network, and needs no training.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dsacq.data import Localizations, Roi
 from dsacq.errors import SettingsError
@@ -17,6 +18,7 @@ from dsacq.localize.fitted_frame import FittedFrame, reach_px
 from dsacq.localize.localizer import FrameSource
 from dsacq.localize.refine import SIGNIFICANCE, psf_source, refined, table
 from dsacq.localize.search import THRESHOLD, search
+from dsacq.localize.side_by_side import side_by_side
 from dsacq.localize.templates import Templates
 from dsacq.physics.camera import (
     Camera,
@@ -66,19 +68,24 @@ def pursue(
     if settings.roi is not None:
         rows, columns = settings.roi.slices(frames.shape)
     corner = source.phase_rad.new_tensor([columns.start, rows.start, 0]) * optics.pixel_um
-    read = torch.tensor(read_variance_electrons(camera))
-    for number in indices:
-        counts = torch.from_numpy(frames.frame(number).astype(np.float32)).to(device)
-        electrons = to_electrons(camera, counts)[rows, columns]
+    read = torch.tensor(read_variance_electrons(camera), dtype=torch.float32)
+    read = read.expand(frames.shape)[rows, columns].to(device)
+
+    def find(given: tuple[int, NDArray[np.float32]], go_on: Callable[[], None]) -> Localizations:
+        number, counts = given
         frame = FittedFrame(
-            electrons,
+            to_electrons(camera, torch.from_numpy(counts).to(device))[rows, columns],
             source,
-            read_variance=read.to(electrons).expand(frames.shape)[rows, columns],
+            read_variance=read,
             excess=response(camera).excess,
             reach=reach,
+            go_on=go_on,
         )
         least = settings.threshold
         search(frame, templates, least, min(least, SIGNIFICANCE), unexplained=least)
         found = refined(frame)
         found = replace(found, xyz_um=found.xyz_um + corner)
-        yield table(found, number, camera)
+        return table(found, number, camera)
+
+    given = ((number, frames.frame(number).astype(np.float32)) for number in indices)
+    yield from side_by_side(find, given, device)

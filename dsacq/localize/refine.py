@@ -6,7 +6,7 @@ blurs are free. What the likelihood does not support goes: two emitters that it 
 become one, and those without significant light are dropped.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from dsacq.data import Localizations, Roi
 from dsacq.localize.fitted_frame import FittedFrame, reach_px
 from dsacq.localize.localizer import FrameSource
 from dsacq.localize.search import THRESHOLD, explained, search
+from dsacq.localize.side_by_side import side_by_side
 from dsacq.localize.templates import Templates
 from dsacq.physics.camera import (
     Camera,
@@ -65,6 +66,7 @@ def refine(
     sweeps: int = _SWEEPS,
     reach: int | None = None,
     templates: Templates | None = None,
+    go_on: Callable[[], None] = lambda: None,
 ) -> Refined:
     """Emitters of the greatest likelihood near the starts.
 
@@ -77,6 +79,7 @@ def refine(
     templates: where they are given, emitters that the starts lack are looked for as well, and those
         that are one for two or at a wrong depth; `start` of the new is -1. Not so where
         much more than noise is left even then: the PSF is not the microscope's.
+    go_on: called between fits; what it raises ends them.
     """
     if xyz_um.ndim != 2 or xyz_um.shape[1] != 3 or not bool(xyz_um.isfinite().all()):
         raise ValueError(f"xyz_um of shape {tuple(xyz_um.shape)}: expected (K, 3), finite")
@@ -86,6 +89,7 @@ def refine(
         read_variance=read_variance,
         excess=excess,
         reach=reach_px(source) if reach is None else reach,
+        go_on=go_on,
     )
     start = torch.arange(len(xyz_um), device=frame.electrons.device)
     frame.add(xyz_um.to(frame.electrons) - _centre_um(frame), start)
@@ -144,26 +148,36 @@ def refine_movie(
         rows, columns = roi.slices(frames.shape)
     corner_um = torch.tensor([columns.start, rows.start, 0], device=device) * optics.pixel_um
     read = torch.tensor(read_variance_electrons(camera))
-    for part in found:
-        if not len(part):
-            yield part
-            continue
-        number = int(part.table["frame"].iloc[0])
-        counts = torch.from_numpy(frames.frame(number).astype(np.float32)).to(device)
-        electrons = to_electrons(camera, counts)[rows, columns]
+    read = read.to(torch.float32).expand(frames.shape)[rows, columns].to(device)
+
+    def with_frames() -> Iterator[tuple[Localizations, NDArray[np.float32] | None]]:
+        for part in found:
+            number = int(part.table["frame"].iloc[0]) if len(part) else None
+            yield part, None if number is None else frames.frame(number).astype(np.float32)
+
+    def fit(
+        given: tuple[Localizations, NDArray[np.float32] | None], go_on: Callable[[], None]
+    ) -> Localizations:
+        part, counts = given
+        if counts is None:
+            return part
         fitted = refine(
-            electrons,
+            to_electrons(camera, torch.from_numpy(counts).to(device))[rows, columns],
             torch.tensor(part.positions_um()).to(device) - corner_um,
             source,
-            read_variance=read.to(electrons).expand(frames.shape)[rows, columns],
+            read_variance=read,
             excess=made.excess,
             reach=reach,
             templates=templates,
+            go_on=go_on,
         )
         fitted = replace(fitted, xyz_um=fitted.xyz_um + corner_um)
         start, before = fitted.start.cpu().numpy(), part.table["probability"].to_numpy()
         before = np.where(start < 0, np.nan, before[start])
-        yield table(fitted, number, camera, probability=before, origin=part.origin)
+        number = int(part.table["frame"].iloc[0])
+        return table(fitted, number, camera, probability=before, origin=part.origin)
+
+    yield from side_by_side(fit, with_frames(), device)
 
 
 def psf_source(

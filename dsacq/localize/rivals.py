@@ -54,6 +54,7 @@ def reconsider(frame: FittedFrame, templates: Templates, near_um: Tensor | None 
         suspect &= (torch.cdist(place, near_um, p=torch.inf) < reach_um).any(1)
     rivals = []
     for index in suspect.nonzero().flatten().tolist():
+        frame.go_on()
         found = _best_rival(frame, templates, index)
         if found is not None:
             rivals.append(found)

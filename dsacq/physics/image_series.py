@@ -4,6 +4,7 @@ As in `PsfSeries`, but each emitter has a window of its own and a slope along ea
 """
 
 import math
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ class ImageSource:
         # published simulator's rounding.
         self.drawn_pixel_um = float(self._light.image_x[0] / self._light.emitter_x[0])
         self._series: dict[int, _GradientSeries] = {}
+        self._making = Lock()  # threads share a source, and each series takes a while to make
 
     def images(
         self, xyz_um: Tensor, shape: tuple[int, int], blur_px: Tensor | None = None
@@ -100,25 +102,29 @@ class ImageSource:
         gradient: bool,
     ) -> Tensor:
         size = min(size for size in _CUT_PX if size >= max(shape))
-        if size not in self._series:
-            cut = min(_CUT_PX[size], float(self._light.pixels) / 2)
-            period = size + _BORDER_PX + cut
-            if self.model.kind == "deepstorm3d" and period > float(self._light.pixels):
-                period, cut = float(self._light.pixels), math.inf  # its images repeat, whole
-            low, high = self.optics.z_range_um
-            self._series[size] = _GradientSeries(
-                self.phase_rad,
-                self.optics,
-                self.model,
-                self._light,
-                (size, size),
-                period_px=period,
-                cut_px=cut,
-                mask_pixel_um=self.mask_pixel_um,
-                focus_um=None,
-                z_range_um=(low - MARGIN_UM, high + MARGIN_UM),
-            )
+        with self._making:
+            if size not in self._series:
+                self._series[size] = self._made(size)
         return self._series[size].draw_each(offset_px, z_um, shape, blur_px, gradient)
+
+    def _made(self, size: int) -> "_GradientSeries":
+        cut = min(_CUT_PX[size], float(self._light.pixels) / 2)
+        period = size + _BORDER_PX + cut
+        if self.model.kind == "deepstorm3d" and period > float(self._light.pixels):
+            period, cut = float(self._light.pixels), math.inf  # its images repeat, whole
+        low, high = self.optics.z_range_um
+        return _GradientSeries(
+            self.phase_rad,
+            self.optics,
+            self.model,
+            self._light,
+            (size, size),
+            period_px=period,
+            cut_px=cut,
+            mask_pixel_um=self.mask_pixel_um,
+            focus_um=None,
+            z_range_um=(low - MARGIN_UM, high + MARGIN_UM),
+        )
 
     def _near(self, xyz_um: Tensor, shape: tuple[int, int]) -> bool:
         half = xyz_um.new_tensor([shape[1], shape[0]]) / 2 + _BORDER_PX

@@ -77,6 +77,19 @@ def test_all_emitters_are_found_and_nothing_else(mask: PhaseMask) -> None:
     assert abs(found.table["background"].mean() - 150) < 8
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_frames_do_not_depend_on_how_many_are_fitted_at_once(mask: PhaseMask, cores: int) -> None:
+    frames, truth = simulated(mask, 2, (72, 72), frames=3)
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    try:
+        parts = list(pursue(frames, mask, OPTICS, MODEL, [2, 0, 1]))
+    finally:
+        torch.set_num_threads(before)
+    assert [part.table["frame"].unique().tolist() for part in parts] == [[2], [0], [1]]
+    assert evaluate(Localizations.joined(parts), truth, radius_um=0.1).jaccard == 1
+
+
 def test_faint_emitters_in_a_crowd_stay_found(mask: PhaseMask) -> None:
     """Neighbours take of each other's certainty, though the likelihood wants all of them."""
     xyz_um = torch.tensor(
