@@ -87,6 +87,9 @@ class LearnedTraining(Training):
             group["lr"] = self._design.step_rad * falling
         self._descent.step()
 
+    def _capture(self) -> None:
+        """Not here: the mask learns through the network's input."""
+
     def _bound_nm(self) -> Tensor:
         """Mean bound of a single usual emitter over depth, ()."""
         settings = self.settings

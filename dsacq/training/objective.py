@@ -31,6 +31,10 @@ class Objective(Protocol):
     network: Network
     input: InputScaling | ElectronInput
 
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What the network is given."""
+        ...
+
     def loss(self, batch: Batch) -> Tensor:
         """What to make small, () tensor."""
         ...
@@ -45,10 +49,13 @@ class MixtureObjective:
         self.architecture, self._optics = architecture, settings.optics
         self.network = architecture.build()
 
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Frames, stabilised, and the variance of their read noise."""
+        return stabilised(batch.electrons, batch.read_variance), batch.read_variance
+
     def loss(self, batch: Batch) -> Tensor:
         """Loss per emitter, see `mixture_loss`."""
-        frames = stabilised(batch.electrons, batch.read_variance)
-        found = self.network(frames, batch.read_variance)
+        found = self.network(*self.inputs(batch))
         return mixture_loss(found, batch, self.architecture, self._optics)
 
 
@@ -61,10 +68,13 @@ class VoxelObjective:
         self.architecture, self.input, self._optics = architecture, scaling, settings.optics
         self.network: VoxelNetwork = architecture.build()
 
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Frames, scaled."""
+        return ((batch.counts - self.input.offset) / self.input.scale,)
+
     def loss(self, batch: Batch) -> Tensor:
         """Loss of the volume, see `voxel_loss`."""
-        frames = (batch.counts - self.input.offset) / self.input.scale
-        volume = self.network(frames)
+        volume = self.network(*self.inputs(batch))
         return voxel_loss(volume.float(), batch, self.architecture, self._optics)
 
 

@@ -21,6 +21,7 @@ from dsacq.errors import SettingsError
 from dsacq.networks.model_file import Model, ModelCard
 from dsacq.physics.masks import PhaseMask
 from dsacq.training.calibrate import calibrated
+from dsacq.training.captured import capture
 from dsacq.training.checkpoint import read_checkpoint, write_checkpoint
 from dsacq.training.muon import Muon
 from dsacq.training.objective import objective
@@ -35,7 +36,7 @@ _WEIGHT_DECAY = 0.01
 _LARGEST_GRADIENT = 1.0
 _AVERAGED = 0.999  # share of the past in the averaged weights
 _REPORTED = 25  # steps between reports of the loss
-_MEASURED = 40  # times in a whole training that accuracy is measured
+_MEASURED = 25  # times in a whole training that accuracy is measured
 _DIVERGED = 20.0  # loss, beyond ten times the least so far
 _RESTARTS = 5
 
@@ -74,6 +75,7 @@ class Training:
         self._average = deepcopy(self._network).eval().requires_grad_(False)
         self._optimiser = Muon(self._network.parameters(), weight_decay=_WEIGHT_DECAY)
         self._validation: Validation | None = None
+        self._captured = False
         self.history: list[Progress] = []
         self.step, self._seconds, self._restarts = 0, 0.0, 0
         self._running, self._least = math.nan, math.inf
@@ -91,6 +93,7 @@ class Training:
         """
         if self._validation is None:
             self._validation = Validation(self.settings, self.mask, self._sampler)
+        self._capture()
         schedule, begun = self.settings.training, time.monotonic()
         earlier = self._seconds
         every = max(_REPORTED, schedule.steps // _MEASURED)
@@ -190,14 +193,24 @@ class Training:
     def _backward(self, loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
 
+    @torch.no_grad()
     def _update_average(self) -> None:
         past = min(_AVERAGED, self.step / (self.step + 10))
-        ours, theirs = self._average.state_dict(), self._network.state_dict()
-        for name, tensor in ours.items():
-            if tensor.is_floating_point():
-                tensor.lerp_(theirs[name], 1 - past)
-            else:
-                tensor.copy_(theirs[name])
+        ours, theirs = (
+            [*network.parameters(), *(one for one in network.buffers() if one.is_floating_point())]
+            for network in (self._average, self._network)
+        )
+        torch._foreach_lerp_(ours, theirs, 1 - past)
+        for mine, other in zip(self._average.buffers(), self._network.buffers(), strict=True):
+            if not mine.is_floating_point():
+                mine.copy_(other)
+
+    def _capture(self) -> None:
+        """Make steps cheap to launch, where that counts."""
+        if self.device.type == "cuda" and not self._captured:
+            batch = self._sampler.batch(self.step, part=_place()[0], parts=_place()[1])
+            capture(self._network, *self._objective.inputs(batch))
+            self._captured = True
 
     def _learning_rate(self) -> float:
         schedule = self.settings.training
