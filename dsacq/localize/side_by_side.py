@@ -27,9 +27,9 @@ def side_by_side(
 ) -> Generator[Made]:
     """What `work` makes of each, in their order, while the next ones are worked on.
 
-    work: called with one of `given` and a function that it calls often, which raises GivenUpError when
-        the caller has closed this generator. On a CPU it runs in as many threads as PyTorch would
-        use in the calling one, elsewhere in that one itself.
+    work: called with one of `given` and a function that it calls often, which raises GivenUpError
+        when the caller has closed this generator. On a CPU it runs in as many threads as PyTorch
+        would use in the calling one, elsewhere in that one itself.
     given: read in the calling thread, a few ahead.
     """
     cores = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
