@@ -13,7 +13,6 @@ from dsacq.data import Localizations, Roi
 from dsacq.errors import FileError, SettingsError
 from dsacq.localize import mixture, voxel
 from dsacq.localize.detections import Detections
-from dsacq.localize.voxel import CONTEXT_TILE_PX
 from dsacq.networks.architectures import VoxelArchitecture
 from dsacq.networks.mixture import stabilised
 from dsacq.networks.model_file import Model
@@ -21,8 +20,9 @@ from dsacq.physics.camera import Camera, read_variance_electrons, to_electrons
 from dsacq.physics.optics import Optics
 from dsacq.version import software
 
-_BATCH_PX = 1 << 20  # camera pixels sent to a GPU at once
-_BATCH_PX_CPU = 1 << 17  # through a mixture network; more gains nothing
+# Camera pixels that go through a network at once; on a CPU more gains nothing, on a GPU it takes
+# many to keep it busy. A voxel network makes volumes of them.
+_BATCH_PX = {"mixture": {"cpu": 1 << 17, "cuda": 1 << 22}, "voxel": {"cpu": 1, "cuda": 1 << 20}}
 
 
 class FrameSource(Protocol):
@@ -59,16 +59,16 @@ class FrameStack:
 @dataclass(frozen=True, kw_only=True)
 class LocalizeSettings:
     """threshold: on the network's output, by default the model's. tile_px: largest piece of a
-    frame that is in memory as features."""
+    frame that is in memory as features, by default what suits the network."""
 
     threshold: float | None = None
     roi: Roi | None = None
-    tile_px: int = CONTEXT_TILE_PX
+    tile_px: int | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and self.threshold <= 0:
             raise SettingsError(f"threshold {self.threshold} is not above 0.")
-        if self.tile_px < 16:
+        if self.tile_px is not None and self.tile_px < 16:
             raise SettingsError(f"tile {self.tile_px} is too small: give at least 16 pixels.")
 
 
@@ -93,7 +93,7 @@ def localize(
     if settings.roi is not None:
         rows, columns = settings.roi.slices(frames.shape)
     area = (rows.stop - rows.start) * (columns.stop - columns.start)
-    size = max(1, _batch_px(model, device) // area)
+    size = max(1, _BATCH_PX[model.card.architecture.kind][device.type] // area)
     threshold = model.card.input.threshold if settings.threshold is None else settings.threshold
     pixel_um = model.card.optics.pixel_um
     corner_um = columns.start * pixel_um, rows.start * pixel_um
@@ -125,7 +125,8 @@ def _finder(
 ) -> Callable[[Tensor], Detections]:
     """What makes detections of counts (B, frames, H, W)."""
     if isinstance(model.card.architecture, VoxelArchitecture):
-        return lambda counts: voxel.detect(model, counts[:, 0], threshold, settings.tile_px)
+        tile_px = settings.tile_px or voxel.CONTEXT_TILE_PX
+        return lambda counts: voxel.detect(model, counts[:, 0], threshold, tile_px)
     taken_by = camera or model.card.camera
     if taken_by is None:
         raise SettingsError(
@@ -142,16 +143,10 @@ def _finder(
 
     def find(counts: Tensor) -> Detections:
         frames = stabilised(to_electrons(taken_by, counts), read)
-        return mixture.detect(model, frames, read, taken_by, threshold, settings.tile_px)
+        tile_px = settings.tile_px or mixture.TILE_PX
+        return mixture.detect(model, frames, read, taken_by, threshold, tile_px)
 
     return find
-
-
-def _batch_px(model: Model, device: torch.device) -> int:
-    """Camera pixels that go through the network at once."""
-    if device.type != "cpu":
-        return _BATCH_PX
-    return 1 if isinstance(model.card.architecture, VoxelArchitecture) else _BATCH_PX_CPU
 
 
 def context_frames(model: Model) -> int:

@@ -17,6 +17,8 @@ from dsacq.networks.mixture import ROOT_UNIT, STRIDE, Mixture, MixtureNetwork
 from dsacq.networks.model_file import Calibration, Model
 from dsacq.physics.camera import Camera, response
 
+# A halo is as wide as the network sees, up to 150 px: small tiles would cost several times as much.
+TILE_PX = 1024
 _WINDOW = 2  # pixels around a component in which others can mean the same emitter
 _HALO_PX = _WINDOW + STRIDE  # and tiles start on the network's coarse grid
 _NEGLIGIBLE = 0.02  # chance below which a component is not looked at

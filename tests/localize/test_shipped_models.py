@@ -44,7 +44,7 @@ def simulated(path: Path, emitters: int, count: int) -> tuple[FrameStack, Locali
     return FrameStack(pixels), Localizations.joined(part.truth for part in parts)
 
 
-def found(path: Path, frames: FrameStack, tile_px: int = 256) -> Localizations:
+def found(path: Path, frames: FrameStack, tile_px: int | None = None) -> Localizations:
     settings = LocalizeSettings(tile_px=tile_px)
     return Localizations.joined(localize(frames, load_model(path), range(len(frames)), settings))
 

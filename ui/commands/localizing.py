@@ -80,8 +80,12 @@ def localize(
     ] = None,
     frames: Frames = None,
     tile: Annotated[
-        int, typer.Option(help="Largest piece of a frame held as features, pixels.")
-    ] = 256,
+        int | None,
+        typer.Option(
+            help="Largest piece of a frame held as features, pixels (default: what suits the "
+            "network); smaller ones take less memory and more time."
+        ),
+    ] = None,
     device: Device = DeviceName.auto,
     as_json: Json = False,
 ) -> None:
