@@ -20,7 +20,7 @@ from dsacq.networks.model_file import Model
 from dsacq.physics.camera import Camera
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics, differing_fields
-from dsacq.physics.optics_file import OpticsFile, read_optics
+from dsacq.physics.optics_file import USUAL_PSF, OpticsFile, read_optics
 from dsacq.physics.pupil import PsfModel
 
 _PIXEL_TOLERANCE = 0.02
@@ -70,8 +70,17 @@ def microscope_behind(
     remarks: list[str] = []
     recorded = _recorded(movie, remarks)
     told = [recorded] if optics is None else [_of_file(optics), recorded]
+    camera = next((one.camera for one in told if one.camera is not None), None)
+    if camera is None and wanted is not None:
+        camera = wanted.camera
+        if camera is not None and is_recording(movie.path) and not remarks:
+            remarks.append(
+                f"{movie.path.name} does not tell its camera's noise: that which {wanted.name} was "
+                "made for is taken; measure it with `dsacq calibrate camera`, and new recordings "
+                "will tell it."
+            )
     if wanted is not None:
-        told.append(_Told(movie.path, wanted.optics, wanted.psf, wanted.camera))
+        told.append(_Told(movie.path, wanted.optics, wanted.psf))
     source, own = next(
         ((one.source, one.optics) for one in told if one.optics is not None), (None, None)
     )
@@ -91,8 +100,7 @@ def microscope_behind(
             f"{movie.path.name} states a pixel of {stated:.4g} um, but {own.pixel_um:.4g} um is "
             "used; positions are wrong if the file is right."
         )
-    psf = next((one.psf for one in told if one.psf is not None), PsfModel())
-    camera = next((one.camera for one in told if one.camera is not None), None)
+    psf = next((one.psf for one in told if one.psf is not None), USUAL_PSF)
     return Microscope(_mask(movie, mask, wanted, recorded, own), own, psf, camera), remarks
 
 
@@ -132,13 +140,7 @@ def _recorded(movie: Movie, remarks: list[str]) -> _Told:
     binning = about.get("binning", 1)
     optics = replace(told.optics, camera_pixel_um=told.optics.camera_pixel_um * binning)
     mask = path / MASK
-    return _Told(
-        path,
-        optics,
-        told.psf if "psf" in values else None,
-        told.camera,
-        mask if mask.is_file() else None,
-    )
+    return _Told(path, optics, told.psf, told.camera, mask if mask.is_file() else None)
 
 
 def _with_maps(

@@ -19,6 +19,7 @@ from dsacq.microscope import Microscope, microscope_behind
 from dsacq.physics.camera import EmccdCamera, ScmosCamera
 from dsacq.physics.masks import astigmatism, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
+from dsacq.physics.optics_file import USUAL_PSF
 from dsacq.physics.pupil import PsfModel
 
 MakeMovie = Callable[..., Movie]
@@ -101,6 +102,35 @@ def test_a_recording_tells_everything(recording_with: MakeMovie) -> None:
         assert isinstance(found.camera, ScmosCamera)
         assert found.camera.quantum_efficiency == 0.8
         np.testing.assert_array_equal(found.camera.offset_adu, offset)
+
+
+def test_what_an_optics_file_leaves_out_the_recording_tells(
+    recording_with: MakeMovie, tmp_path: Path
+) -> None:
+    rig = {"optics": asdict(STANDARD_OPTICS), "psf": {"kind": "scalar", "blur_px": 0.6}}
+    movie = recording_with(rig=rig, noise=camera_table(ScmosCamera(quantum_efficiency=0.7)))
+    found, remarks = microscope_behind(movie, wanted=WANTED, optics=optics_file(tmp_path))
+    assert found.psf == PsfModel(kind="scalar", blur_px=0.6)
+    assert isinstance(found.camera, ScmosCamera)
+    assert found.camera.quantum_efficiency == 0.7
+    assert remarks == []
+
+
+def test_a_blur_that_nobody_tells_is_the_usual_one(movie_with: MakeMovie, tmp_path: Path) -> None:
+    write_mask(tetrapod(STANDARD_OPTICS), tmp_path / "mask.tif")
+    found, _ = microscope_behind(
+        movie_with(), mask=tmp_path / "mask.tif", optics=optics_file(tmp_path)
+    )
+    assert found.psf == USUAL_PSF
+    assert found.camera is None
+
+
+def test_noise_that_a_recording_does_not_tell_is_remarked(recording_with: MakeMovie) -> None:
+    movie = recording_with(rig={"optics": asdict(STANDARD_OPTICS)})
+    found, remarks = microscope_behind(movie, wanted=WANTED)
+    assert found.camera is WANTED.camera
+    assert len(remarks) == 1
+    assert "run does not tell its camera's noise: that which the model m was made for" in remarks[0]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from dsacq.physics.camera import Camera
 from dsacq.physics.optics import InputScaling, Optics
 from dsacq.physics.pupil import PsfModel
 
+USUAL_PSF = PsfModel(blur_px=1.0)  # where nothing tells it
+
 
 @dataclass(
     frozen=True,
@@ -25,7 +27,7 @@ class OpticsFile:
     """
 
     optics: Optics
-    psf: PsfModel = PsfModel(blur_px=1.0)
+    psf: PsfModel | None = None
     camera: Annotated[Camera, Field(discriminator="kind")] | None = None
     input: InputScaling | None = None
 

@@ -112,7 +112,7 @@ def beads(
     from calibration.result import Calibrated, calibrate, write_result
     from calibration.z_scan import is_scan, on_coverslip, read_scan
     from dsacq.files.movies import open_movie
-    from dsacq.physics.optics_file import read_optics
+    from dsacq.physics.optics_file import USUAL_PSF, read_optics
 
     if is_scan(stack):
         whole = on_coverslip(read_scan(stack), zero_um)
@@ -122,7 +122,7 @@ def beads(
         if optics is None:
             raise SettingsError("Give the microscope's optics: --optics FILE.")
         known = read_optics(optics)
-        known_optics, psf = known.optics, known.psf
+        known_optics, psf = known.optics, known.psf or USUAL_PSF
         with open_movie(stack) as movie:
             planes = np.stack([plane for _, plane in movie.frames()]).astype(np.float64)
         one = BeadScan(

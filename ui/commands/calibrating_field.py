@@ -124,14 +124,14 @@ def truth(
     from calibration.z_truth import agreement, heights
     from dsacq.files.localizations import format_of, read_localizations, write_localizations
     from dsacq.files.movies import open_movie
-    from dsacq.physics.optics_file import read_optics
+    from dsacq.physics.optics_file import USUAL_PSF, read_optics
 
     format_of(output)
     known = read_optics(optics)
     with open_movie(stack) as movie:
         planes = np.stack([plane for _, plane in movie.frames()]).astype(np.float64)
     scan = BeadScan(planes=planes, focus_um=focus_positions(focus_um, positions, len(planes)))
-    found = heights(scan, known.optics, known.psf)
+    found = heights(scan, known.optics, known.psf or USUAL_PSF)
     write_localizations(found, output, pixel_um=known.optics.pixel_um)
     result = None
     if compare is not None:

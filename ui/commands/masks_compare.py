@@ -51,7 +51,7 @@ def compare(
     from dsacq.analysis.mask_comparison import compare as compared
     from dsacq.device import chosen_device
     from dsacq.physics.optics import STANDARD_OPTICS
-    from dsacq.physics.optics_file import read_optics
+    from dsacq.physics.optics_file import USUAL_PSF, read_optics
     from dsacq.physics.pupil import PsfModel
     from dsacq.training.crowding import PARTS, by_density
 
@@ -64,7 +64,7 @@ def compare(
         known, model = settings.optics, settings.psf
     elif optics is not None:
         told = read_optics(optics)
-        known, model = told.optics, told.psf
+        known, model = told.optics, told.psf or USUAL_PSF
     masks = [mask_named(name, known) for name in names]
     reports = []
     with tracked(len(masks), "comparing") as advance:
