@@ -18,7 +18,7 @@ from dsacq.files.movies import Movie
 from dsacq.files.recording import FACTS, MASK, is_recording, read_facts
 from dsacq.networks.model_file import Model
 from dsacq.physics.camera import Camera
-from dsacq.physics.masks import PhaseMask
+from dsacq.physics.masks import LIKE, PhaseMask, likeness
 from dsacq.physics.optics import Optics, differing_fields
 from dsacq.physics.optics_file import USUAL_PSF, OpticsFile, read_optics
 from dsacq.physics.pupil import PsfModel
@@ -75,7 +75,7 @@ def microscope_behind(
         camera = wanted.camera
         if camera is not None and is_recording(movie.path) and not remarks:
             remarks.append(
-                f"{movie.path.name} does not tell its camera's noise: that which {wanted.name} was "
+                f"{_name(movie)} does not tell its camera's noise: that which {wanted.name} was "
                 "made for is taken; measure it with `dsacq calibrate camera`, and new recordings "
                 "will tell it."
             )
@@ -86,7 +86,7 @@ def microscope_behind(
     )
     if own is None or source is None:
         raise SettingsError(
-            f"{movie.path.name} does not tell the optics that took it: give an optics file, or a "
+            f"{_name(movie)} does not tell the optics that took it: give an optics file, or a "
             "model."
         )
     if wanted is not None and (different := differing_fields(own, wanted.optics)):
@@ -97,11 +97,27 @@ def microscope_behind(
     stated = movie.metadata.get("pixel_um")
     if isinstance(stated, float) and abs(stated / own.pixel_um - 1) > _PIXEL_TOLERANCE:
         remarks.append(
-            f"{movie.path.name} states a pixel of {stated:.4g} um, but {own.pixel_um:.4g} um is "
+            f"{_name(movie)} states a pixel of {stated:.4g} um, but {own.pixel_um:.4g} um is "
             "used; positions are wrong if the file is right."
         )
     psf = next((one.psf for one in told if one.psf is not None), USUAL_PSF)
+    if wanted is not None and mask is None and recorded.mask is not None:
+        remarks += _of_another_mask(movie, wanted, read_mask(recorded.mask, optics=own))
     return Microscope(_mask(movie, mask, wanted, recorded, own), own, psf, camera), remarks
+
+
+def _name(movie: Movie) -> str:
+    return movie.path.resolve().name  # "." has none
+
+
+def _of_another_mask(movie: Movie, wanted: Microscope, shown: PhaseMask) -> list[str]:
+    """A sentence where a recording was taken through another mask than what it is used with."""
+    if likeness(wanted.mask, shown) >= LIKE:
+        return []
+    return [
+        f"{wanted.name} was made for the mask {wanted.mask.name}, but {_name(movie)} was taken "
+        f"through {shown.name}: positions are wrong unless the two are alike."
+    ]
 
 
 def _mask(
@@ -112,7 +128,7 @@ def _mask(
     if (file := given or recorded.mask) is not None:
         return read_mask(file, optics=optics)
     raise SettingsError(
-        f"{movie.path.name} does not tell the phase mask that it was taken through: give the "
+        f"{_name(movie)} does not tell the phase mask that it was taken through: give the "
         "mask's file, or a model."
     )
 

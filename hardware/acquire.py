@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import numpy as np
 import torch
 
 from dsacq.errors import SettingsError
@@ -23,7 +22,7 @@ from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.localize.localizer import LocalizeSettings
 from dsacq.networks.model_file import Model
 from dsacq.physics.camera import Camera as Noise
-from dsacq.physics.masks import PhaseMask, resampled
+from dsacq.physics.masks import LIKE, PhaseMask, likeness
 from dsacq.physics.optics import differing_fields
 from hardware.rig import Rig
 from hardware.simulated_camera import SimulatedCamera
@@ -31,7 +30,6 @@ from hardware.simulated_camera import SimulatedCamera
 log = logging.getLogger(__name__)
 
 _TRUTH_STREAM = "truth.arrows"
-LIKE = 0.9  # likeness of masks that differ by 0.45 rad rms
 
 
 def acquire(
@@ -123,13 +121,6 @@ def check_model(rig: Rig, model: Model, mask: PhaseMask | None = None) -> None:
             model.mask.name,
             mask.name,
         )
-
-
-def likeness(first: PhaseMask, second: PhaseMask) -> float:
-    """1 for masks that are the same but for a constant phase, about 0 for different ones."""
-    second = resampled(second, first.pixel_um, first.phase_rad.shape)
-    difference = np.exp(1j * (first.phase_rad.astype(np.float64) - second.phase_rad))
-    return float(abs(difference.mean()))
 
 
 def _with_records(

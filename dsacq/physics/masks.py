@@ -16,6 +16,7 @@ from dsacq.physics.tetrapod import tetrapod_coefficients
 from dsacq.physics.zernike import mask_disc, zernike
 
 Shape = tuple[int, int]
+LIKE = 0.9  # likeness of masks that differ by 0.45 rad rms: more is another mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +117,13 @@ def resampled(mask: PhaseMask, pixel_um: float, shape: Shape) -> PhaseMask:
     return PhaseMask(
         phase.astype(np.float32), pixel_um, mask.wavelength_um, mask.name, dict(mask.origin)
     )
+
+
+def likeness(first: PhaseMask, second: PhaseMask) -> float:
+    """1 for masks that are the same but for a constant phase, about 0 for different ones."""
+    second = resampled(second, first.pixel_um, (first.phase_rad.shape[0], first.phase_rad.shape[1]))
+    difference = np.exp(1j * (first.phase_rad.astype(np.float64) - second.phase_rad))
+    return float(abs(difference.mean()))
 
 
 def fitted(mask: PhaseMask, made_for: Optics, optics: Optics) -> PhaseMask:

@@ -13,7 +13,8 @@ def misfit(rig: "Rig", model: "Model") -> str:
     For the thread of the devices, as it asks the camera.
     """
     from dsacq.errors import SettingsError
-    from hardware.acquire import LIKE, check_model, likeness
+    from dsacq.physics.masks import LIKE, likeness
+    from hardware.acquire import check_model
 
     try:
         check_model(rig, model)
