@@ -1,11 +1,13 @@
 """How near refinement comes to the Cramer-Rao bound, and what matching pursuit finds without a net.
 
     python benchmarks/precision.py [--repeats 40] [--pursuit 1,5,10,22,35] [--mask FILE]
+    python benchmarks/precision.py --network tetrapod-4um
 
 Isolated emitters behind the 4 um Tetrapod at every quarter micrometre of depth, 10 000 photons on
 50 per pixel; overlapping pairs against their joint bound; and, when asked for, crowded frames of
 30 000 photons on 150, found by matching pursuit from the mask (by default the same Tetrapod), on
-one thread.
+one thread. With --network, the same isolated emitters by a network alone, behind its own mask and
+camera.
 """
 
 import argparse
@@ -22,15 +24,20 @@ from dsacq.analysis.metrics import evaluate
 from dsacq.data import Localizations
 from dsacq.files.masks import read_mask
 from dsacq.localize.fitted_frame import reach_px
+from dsacq.localize.localizer import FrameStack, localize
 from dsacq.localize.pursuit import pursue
 from dsacq.localize.refine import psf_source, refine
-from dsacq.physics.fisher import bounds, information
+from dsacq.networks.model_file import Model, load_model
+from dsacq.physics.camera import digitised, expose, response
+from dsacq.physics.fisher import bounds, crlb, information
 from dsacq.physics.image_series import ImageSource
 from dsacq.physics.masks import PhaseMask, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.physics.psf import psf_and_gradient
 from dsacq.physics.pupil import PsfModel
 from dsacq.simulation.frames import render_exact
+from dsacq.training.fixed_frames import SIGMAS, pairs
+from ui.commands.models import find_model
 
 MODEL = PsfModel(blur_px=1.0)
 PIXEL_UM = STANDARD_OPTICS.pixel_um
@@ -131,6 +138,58 @@ def precision(repeats: int) -> None:
     print(f"{1000 * np.mean(seconds):.0f} ms per isolated emitter")
 
 
+def by_network(model: Model, repeats: int) -> None:
+    """Isolated emitters at each depth, by a network alone."""
+    card, size, generator = model.card, 121, torch.Generator().manual_seed(0)
+    assert card.camera is not None
+    made, pixel_um = response(card.camera), card.optics.pixel_um
+    phase_rad = torch.tensor(model.mask.phase_rad)
+    low, high = card.optics.z_range_um
+    print(ROW.format("10k photons on 50", "RMSE x y z, nm", "over the bound", "error over sigma"))
+    parts = []
+    for z_um in torch.arange(low + 0.125, high, 0.25).tolist():
+        from_centre = (torch.rand(repeats, 3, generator=generator) - 0.5) * pixel_um
+        from_centre[:, 2] = z_um
+        xyz_um = from_centre + torch.tensor([size / 2, size / 2, 0]) * pixel_um
+        mean = render_exact(
+            phase_rad,
+            card.optics,
+            (size, size),
+            card.psf,
+            torch.arange(repeats),
+            xyz_um,
+            torch.full((repeats,), 10_000.0),
+            repeats,
+            mask_pixel_um=model.mask.pixel_um,
+        )
+        counts = digitised(expose(card.camera, mean + 50, generator))
+        limit = crlb(
+            phase_rad.double(),
+            from_centre.double(),
+            card.optics,
+            (size, size),
+            card.psf,
+            photons=10_000 * made.quantum_efficiency,
+            background=50 * made.quantum_efficiency,
+            read_variance=float(np.mean(made.read_variance_electrons)),
+            excess=made.excess,
+            mask_pixel_um=model.mask.pixel_um,
+        )[:, :3]
+        found = Localizations.joined(localize(FrameStack(counts.numpy()), model, range(repeats)))
+        x_um, y_um, z_true_um = xyz_um.numpy().T
+        truth = Localizations.from_columns(
+            frame=np.arange(repeats), x_um=x_um, y_um=y_um, z_um=z_true_um
+        )
+        own, partner, error_um = pairs(found, truth)
+        sigma_um = found.table[list(SIGMAS)].to_numpy(dtype=np.float64)[own]
+        numbers = torch.tensor(error_um), torch.tensor(sigma_um), limit[torch.tensor(partner)]
+        report(f"z {z_um:.2f} um", *numbers)
+        parts.append(numbers)
+    everything = [torch.cat(part) for part in zip(*parts, strict=True)]
+    report("all depths", *everything)
+    print(f"found {len(everything[0])} of {len(parts) * repeats}")
+
+
 def crowded(mask: PhaseMask, emitters: int, frames: int) -> None:
     """Matching pursuit in frames of 121 x 121 pixels with emitters in the central 81 x 81."""
     source = psf_source(mask, STANDARD_OPTICS, MODEL)
@@ -161,9 +220,12 @@ def main() -> None:
     parser.add_argument("--pursuit", default="", help="numbers of emitters, as in 1,10,35")
     parser.add_argument("--frames", type=int, default=6, help="crowded frames of each number")
     parser.add_argument("--mask", type=Path, help="for the crowded frames")
+    parser.add_argument("--network", type=Path, help="a model's name or file, in place of fits")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    if given.repeats:
+    if given.network is not None:
+        by_network(load_model(find_model(given.network)), given.repeats)
+    elif given.repeats:
         precision(given.repeats)
     mask = tetrapod(STANDARD_OPTICS)
     if given.mask is not None:
