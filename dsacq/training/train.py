@@ -24,7 +24,7 @@ from dsacq.training.calibrate import calibrated
 from dsacq.training.captured import capture
 from dsacq.training.checkpoint import read_checkpoint, write_checkpoint
 from dsacq.training.muon import Muon
-from dsacq.training.objective import objective
+from dsacq.training.objective import MixtureObjective, objective
 from dsacq.training.priors import Sampler
 from dsacq.training.settings import TrainingSettings
 from dsacq.training.validation import Measured, Validation
@@ -206,8 +206,9 @@ class Training:
                 mine.copy_(other)
 
     def _capture(self) -> None:
-        """Make steps cheap to launch, where that counts."""
-        if self.device.type == "cuda" and not self._captured:
+        """Make steps cheap to launch; a voxel network's volumes outweigh their launches."""
+        small = isinstance(self._objective, MixtureObjective)
+        if small and self.device.type == "cuda" and not self._captured:
             batch = self._sampler.batch(self.step, part=_place()[0], parts=_place()[1])
             capture(self._network, *self._objective.inputs(batch))
             self._captured = True
