@@ -73,6 +73,7 @@ def microscope_behind(
     camera = next((one.camera for one in told if one.camera is not None), None)
     if camera is None and wanted is not None:
         camera = wanted.camera
+        # Where its maps cannot be read that is said already.
         if camera is not None and is_recording(movie.path) and not remarks:
             remarks.append(
                 f"{_name(movie)} does not tell its camera's noise: that which {wanted.name} was "
@@ -102,7 +103,7 @@ def microscope_behind(
         )
     psf = next((one.psf for one in told if one.psf is not None), USUAL_PSF)
     if wanted is not None and mask is None and recorded.mask is not None:
-        remarks += _of_another_mask(movie, wanted, read_mask(recorded.mask, optics=own))
+        remarks += _of_another_mask(movie, wanted, recorded.mask, own)
     return Microscope(_mask(movie, mask, wanted, recorded, own), own, psf, camera), remarks
 
 
@@ -110,8 +111,12 @@ def _name(movie: Movie) -> str:
     return movie.path.resolve().name  # "." has none
 
 
-def _of_another_mask(movie: Movie, wanted: Microscope, shown: PhaseMask) -> list[str]:
+def _of_another_mask(movie: Movie, wanted: Microscope, file: Path, optics: Optics) -> list[str]:
     """A sentence where a recording was taken through another mask than what it is used with."""
+    try:
+        shown = read_mask(file, optics=optics)
+    except FileError as error:  # it is compared only
+        return [f"{error} Whether {wanted.name} was made for this mask is not known."]
     if likeness(wanted.mask, shown) >= LIKE:
         return []
     return [

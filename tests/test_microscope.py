@@ -132,6 +132,17 @@ def test_a_blur_that_nobody_tells_is_the_usual_one(movie_with: MakeMovie, tmp_pa
     assert found.camera is None
 
 
+def test_a_damaged_mask_of_a_recording_does_not_stop_a_model(recording_with: MakeMovie) -> None:
+    rig = {"optics": asdict(STANDARD_OPTICS)}
+    movie = recording_with(rig=rig, noise=camera_table(ScmosCamera()))
+    (movie.path / MASK).write_bytes(b"II*\0 cut short")
+    found, remarks = microscope_behind(movie, wanted=WANTED)
+    assert found.mask is WANTED.mask
+    assert len(remarks) == 1
+    assert MASK in remarks[0]
+    assert "the model m was made for this mask is not known" in remarks[0]
+
+
 def test_noise_that_a_recording_does_not_tell_is_remarked(recording_with: MakeMovie) -> None:
     movie = recording_with(rig={"optics": asdict(STANDARD_OPTICS)})
     found, remarks = microscope_behind(movie, wanted=WANTED)

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model_samples import tiny_mixture
 from safetensors.torch import save
 
 from dsacq.errors import FileError, SettingsError, UserError
 from dsacq.networks.model_file import Model, load_model, read_card, save_model
+from dsacq.physics.masks import tetrapod
+from dsacq.physics.optics import STANDARD_OPTICS
 
 
 def test_round_trip(random_model: Model, tmp_path: Path) -> None:
@@ -26,6 +29,15 @@ def test_round_trip(random_model: Model, tmp_path: Path) -> None:
     with torch.inference_mode():
         assert torch.allclose(model.network(frame), random_model.network(frame), atol=0.01)
     assert [item.name for item in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_weights_of_a_mixture_network_lose_the_digits_beyond_half_precision(tmp_path: Path) -> None:
+    model = tiny_mixture(tetrapod(STANDARD_OPTICS), STANDARD_OPTICS)
+    save_model(model, tmp_path / "m.safetensors")
+    read = load_model(tmp_path / "m.safetensors").network.state_dict()
+    for name, weights in model.network.state_dict().items():
+        assert read[name].dtype == torch.float32
+        assert torch.equal(read[name], weights.half().float())
 
 
 def test_a_failed_write_keeps_the_old_file(random_model: Model, tmp_path: Path) -> None:

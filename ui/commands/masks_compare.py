@@ -52,10 +52,9 @@ def compare(
     from dsacq.device import chosen_device
     from dsacq.physics.optics import STANDARD_OPTICS
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
-    from dsacq.physics.pupil import PsfModel
     from dsacq.training.crowding import PARTS, by_density
 
-    known, model, settings = STANDARD_OPTICS, PsfModel(blur_px=1.0), None
+    known, model, settings = STANDARD_OPTICS, USUAL_PSF, None
     files = [] if train is None else model_files(output, names)
     if train is not None:
         if optics is not None:
