@@ -14,6 +14,7 @@ from threading import Event
 from typing import Any
 
 from dsacq.data import Localizations
+from dsacq.ends import ENDS
 from dsacq.files.recording import Counters, Facts, State
 from dsacq.files.recording_writer import DiskSettings, RecordingWriter
 from dsacq.live_acquisition import Acquisition
@@ -95,13 +96,16 @@ def live(
     is closed, what on_end or stopping the camera raised.
     """
     patience_s = max(patience_s, _PATIENT_EXPOSURES * stream.exposure_s)
-    session = _Session(stream, count, plan, localizer, on_end, patience_s, stop or Event())
-    try:
-        session.start()
-        while session.going(interval_s):
-            yield session.update()
-    finally:
-        session.end()
+    stop = stop or Event()
+    session = _Session(stream, count, plan, localizer, on_end, patience_s, stop)
+    with ENDS.telling(stop.set):
+        try:
+            session.start()
+            while session.going(interval_s):
+                yield session.update()
+        finally:
+            with ENDS.finishing():
+                session.end()
     yield session.update()
 
 

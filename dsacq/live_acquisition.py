@@ -106,7 +106,7 @@ class Acquisition:
                 self._quieten_early()
         except UserError as error:
             self.state, self.reason = "failed", str(error)
-        except Exception as error:
+        except BaseException as error:  # whatever it is, this thread tells of its end
             log.exception("acquisition failed")
             self.state = "failed"
             self.reason = f"{self._stream.name}: failed in dsacq ({type(error).__name__}: {error})"

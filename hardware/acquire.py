@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from dsacq.ends import ENDS
 from dsacq.errors import SettingsError
 from dsacq.files.camera_maps import camera_table, write_maps
 from dsacq.files.localization_stream import LocalizationStream, to_parquet
@@ -75,7 +76,8 @@ def acquire(
         )
         yield from updates if folder is None else _with_records(rig, noise, folder, updates)
     finally:
-        rig.dark()
+        with ENDS.finishing():
+            rig.dark()
 
 
 def live_localizer(

@@ -1,16 +1,18 @@
 """The rig: all devices, opened in order and left safe on every way out."""
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsacq.ends import ENDS
 from dsacq.errors import FileError, SettingsError, UserError
 from dsacq.files.masks import read_phase
 from dsacq.physics.camera import Camera as Noise
@@ -44,6 +46,8 @@ from hardware.simulated_camera import SimulatedCamera, SimulatedCameraSettings
 from hardware.slm_network import NetworkSLM, NetworkSLMSettings
 from hardware.slm_pattern import Panel, slm_pattern
 from hardware.slm_screen import ScreenSLMSettings
+from hardware.together import all_at_once, all_of
+from hardware.watchdog import Lights, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,9 @@ OpenScreen = Callable[[str, ScreenSLMSettings], SLM]
 
 class Rig:
     """The open devices; None for those that the rig file does not have.
+
+    From its first device on, an end of the process makes it dark and stops its camera, and where
+    the process is cut off its watchdog makes real lasers dark, until it is closed.
 
     bench: what simulated devices look at, where there are such. mask: on the SLM, or None.
     open_screen: makes the SLM that is a screen, which needs a window. Raises DeviceError when a
@@ -69,6 +76,9 @@ class Rig:
         self.stage_y: Stage | None = None
         opener = _Opener(settings, open_screen)
         self._devices: list[Device] = []
+        self._ending = Event()
+        self._watchdog = Watchdog.of(_lights(settings)) if settings.rig.watchdog else None
+        self._release = ENDS.hold(self.end)
         try:
             for name, one in settings.devices():
                 device = opener.open(name, one)
@@ -122,8 +132,10 @@ class Rig:
     def light(self, lasers_mw: Mapping[str, float]) -> None:
         """Switch these lasers on, with their powers, and open the shutters.
 
-        Raises DeviceError, and SettingsError for a laser that the rig does not have.
+        Raises DeviceError, also once the process has been asked to end, and SettingsError for a
+        laser that the rig does not have.
         """
+        self._require_going_on()
         for name in lasers_mw:
             if name not in self.lasers:
                 there = ", ".join(self.lasers) or "none"
@@ -134,11 +146,38 @@ class Rig:
             shutter.set_opened(True)
         for name in lasers_mw:
             self.lasers[name].on()
+        self._require_going_on()
+
+    def _require_going_on(self) -> None:
+        if self._ending.is_set():
+            self.dark()
+            raise DeviceError("rig", "stays dark, as the program is about to end.")
 
     def dark(self) -> None:
-        """All lasers off, shutters closed. Tries all of them before it raises DeviceError."""
-        closing = [partial(shutter.set_opened, False) for shutter in self.shutters.values()]
-        _all_of([*(laser.off for laser in self.lasers.values()), *closing])
+        """All lasers off, shutters closed, side by side: one that hangs keeps no other alight.
+
+        Tries all of them before it raises DeviceError.
+        """
+        work: dict[str, Callable[[], object]] = {
+            name: laser.off for name, laser in self.lasers.items()
+        }
+        work |= {name: partial(one.set_opened, False) for name, one in self.shutters.items()}
+        all_at_once(work)
+
+    def make_safe(self) -> None:
+        """Dark, and the camera stopped. Does both before it raises DeviceError.
+
+        A camera may be slow to stop, a laser slow to answer: neither waits for the other.
+        """
+        work: dict[str, Callable[[], object]] = {"rig": self.dark}
+        if (camera := getattr(self, "camera", None)) is not None:
+            work["camera"] = camera.stop
+        all_at_once(work)
+
+    def end(self) -> None:
+        """`make_safe`, from then on for good: `light` is refused."""
+        self._ending.set()
+        self.make_safe()
 
     def noise(self) -> Noise | None:
         """Of the camera as it is set, where the rig file, or the bench, tells it."""
@@ -153,9 +192,19 @@ class Rig:
 
         Does all of it before it raises DeviceError with what went wrong. Does no harm twice.
         """
+        with ENDS.finishing():
+            try:
+                self._close_devices()
+            finally:
+                self._release()
+
+    def _close_devices(self) -> None:
         devices, self._devices = self._devices, []
         manager, self._manager = self._manager, None
+        watchdog, self._watchdog = self._watchdog, None
         if not devices and manager is None:
+            if watchdog is not None:
+                watchdog.dismiss()
             return
         work: list[Callable[[], object]] = [self.dark]
         if camera := getattr(self, "camera", None):
@@ -166,7 +215,14 @@ class Rig:
         work += [device.close for device in reversed(devices)]
         if manager is not None:
             work.append(manager.close)
-        _all_of(work)
+        try:
+            all_of(work)
+        except BaseException:
+            if watchdog is not None:
+                watchdog.let_go()
+            raise
+        if watchdog is not None:
+            watchdog.dismiss()
 
     def _close_after_failure(self) -> None:
         try:
@@ -303,25 +359,18 @@ def _described(device: Any) -> str:
     return "open" if device.opened else "closed"
 
 
-def _all_of(work: Iterable[Callable[[], object]]) -> None:
-    """Do all, then raise DeviceError with what went wrong, or what else ended a part of it."""
-    failed: list[UserError] = []
-    other: BaseException | None = None
-    for one in work:
-        try:
-            one()
-        except UserError as error:
-            if str(error) not in map(str, failed):
-                failed.append(error)
-        except BaseException as error:  # also Ctrl+C, pressed again: the rest is still to be done
-            other = error
-    if other is not None:
-        for failure in failed:
-            log.error("%s", failure)
-        raise other
-    if failed:
-        device = failed[0].device if isinstance(failed[0], DeviceError) else "rig"
-        if len(failed) == 1:
-            raise failed[0]
-        told = " ".join(str(error) for error in failed)
-        raise DeviceError(device, told.removeprefix(f"{device}: "))
+def _lights(settings: RigSettings) -> Lights:
+    """What goes on shining without this program."""
+    manager = settings.micromanager
+    if manager is not None and manager.config is not None:
+        manager = replace(manager, config=manager.config.resolve())
+    kinds = (IchromeSettings, MicroManagerLaserSettings)
+    return Lights(
+        lasers={name: one for name, one in settings.lasers.items() if isinstance(one, kinds)},
+        shutters={
+            name: one
+            for name, one in settings.shutters.items()
+            if isinstance(one, MicroManagerShutterSettings)
+        },
+        micromanager=manager,
+    )

@@ -80,6 +80,13 @@ class UseSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class SafetySettings:
+    """watchdog: a process beside dsacq makes real lasers dark when dsacq is cut off."""
+
+    watchdog: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class RigSettings:
     """A rig file; every field is a table of it.
 
@@ -88,6 +95,7 @@ class RigSettings:
     """
 
     optics: Optics
+    rig: SafetySettings = SafetySettings()
     psf: PsfModel = PsfModel()
     micromanager: MicroManagerSettings | None = None
     camera: CameraSettings

@@ -17,11 +17,12 @@ def run(rig_file: Path | None) -> int:
     """
     from PyQt6.QtWidgets import QApplication
 
+    from ui.ends import Application, ending
     from ui.garbage import GarbageCollector
     from ui.log_file import begin_log, log_folder, log_session
     from ui.theme import apply_theme
 
-    application = QApplication.instance() or QApplication(sys.argv[:1])
+    application = QApplication.instance() or Application(sys.argv[:1])
     assert isinstance(application, QApplication)
     application.setApplicationName("dsacq")
     application.setOrganizationName("dsacq")
@@ -33,11 +34,13 @@ def run(rig_file: Path | None) -> int:
     except OSError as error:
         session.said.emit(f"There is no log file: {error}")
     log_session(session)
-    window.show()
-    application.processEvents()  # the window is there before the rig opens
-    window.unfinished.look()
-    open_session(session, rig_file, window.live.look_when_ready)
-    code: int = application.exec()
+    with ending(application, window, session):
+        window.show()
+        application.processEvents()  # the window is there before the rig opens
+        window.unfinished.look()
+        open_session(session, rig_file, window.live.look_when_ready)
+        code: int = application.exec()
+        window.close()  # however the loop was ended
     return code
 
 

@@ -1,7 +1,6 @@
 """The command line: `dsacq COMMAND ...`."""
 
 import logging
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 from platformdirs import user_log_path
 
+from dsacq.ends import ENDS
 from dsacq.errors import SettingsError, UserError
 from dsacq.version import software
 from ui.commands import (
@@ -92,37 +92,50 @@ def _about(
         raise SettingsError("--rig before a command is for the app; give it after the command.")
 
 
+def program() -> None:
+    """Run a command as a process of its own."""
+    ENDS.leave_after()
+    main()
+
+
 def main() -> None:
     """Run a command. A mistake of the user ends in one sentence and exit code 1."""
-    # A scheduler's or a system's request to end is obeyed as Ctrl+C is: what was done is kept.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        app()
+        with ENDS.watching():
+            app()
     except UserError as error:
         say(f"Error: {error}")
     except MemoryError:
         say("Error: not enough memory; use a smaller --tile or a --roi.")
     except SystemExit as stop:  # so typer ends on Ctrl+C, too
-        if stop.code == _STOPPED:
+        if stop.code != _STOPPED:
+            raise
+        if ENDS.failure is None:
             say("Stopped.")
-        raise
+            raise
+        _say_failed(ENDS.failure)
     except Exception as error:
-        say(
-            f"Error: dsacq itself failed ({type(error).__name__}: {error}). Please report it with "
-            f"the details in {_recorded()}"
-        )
+        _say_failed(error)
     else:
         return
     sys.exit(1)
 
 
-def _recorded() -> Path:
+def _say_failed(error: BaseException) -> None:
+    say(
+        f"Error: dsacq itself failed ({type(error).__name__}: {error}). Please report it with "
+        f"the details in {_recorded(error)}"
+    )
+
+
+def _recorded(error: BaseException) -> Path:
     folder = user_log_path("dsacq", appauthor=False, ensure_exists=True)
     path = folder / "last-failure.txt"
-    path.write_text(f"{software()}\n{sys.argv}\n{traceback.format_exc()}", encoding="utf-8")
+    trace = "".join(traceback.format_exception(error))
+    path.write_text(f"{software()}\n{sys.argv}\n{trace}", encoding="utf-8")
     return path
 
 
 if __name__ == "__main__":
-    main()
+    program()

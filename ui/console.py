@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
@@ -129,8 +129,9 @@ def frame_range(text: str | None, count: int) -> range:
 
 
 def say(text: str) -> None:
-    """A line about the work."""
-    told.print(text, markup=False, soft_wrap=True)
+    """A line about the work. Nothing fails because the terminal has gone."""
+    with suppress(OSError):
+        told.print(text, markup=False, soft_wrap=True)
 
 
 def print_json(values: Any) -> None:

@@ -52,7 +52,8 @@ def begin_log(folder: Path) -> Path:
 def log_session(session: "Session") -> None:
     """What the session tells goes into the log, and so does what nothing caught, which is told.
 
-    Without this an exception in the window would end the program, and with it a recording.
+    After such an exception, in any thread, nobody knows what state the program is in: lasers go
+    dark and the camera stops, as by the STOP button. The window stays.
     """
     session.said.connect(lambda sentence: log.info("%s", sentence))
     session.failed.connect(lambda sentence: log.error("%s", sentence))
@@ -67,6 +68,7 @@ def log_session(session: "Session") -> None:
             return
         failure = error if isinstance(error, Exception) else RuntimeError(str(error))
         log.critical("not caught", exc_info=(kind, error or kind(), trace))
+        session.stop_all()
         session.failed.emit(told(failure))
 
     sys.excepthook = uncaught

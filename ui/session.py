@@ -124,7 +124,7 @@ class Session(QObject):
     def end(self) -> None:
         """End the acquisition, or a long command; a recording keeps all frames that came."""
         self._next = None
-        for stop in self._stops:
+        for stop in self._stops.copy():
             stop.set()
 
     def stop_all(self) -> None:
@@ -136,7 +136,7 @@ class Session(QObject):
 
         # beside the other commands, which may be waiting for a stage
         stopping = ThreadPoolExecutor(1, thread_name_prefix="stop")
-        stopping.submit(self._guarded, lambda: _make_dark(rig))
+        stopping.submit(self._guarded, rig.make_safe)
         stopping.shutdown(wait=False)
 
     def until_stopped(self) -> Event:
@@ -227,7 +227,7 @@ class Session(QObject):
                         if stop.is_set():
                             break
             finally:
-                _make_dark(rig)
+                rig.make_safe()
 
         job = Job(calibrating, what, self)
         job.yielded.connect(on_item)
@@ -247,6 +247,11 @@ class Session(QObject):
             except UserError as error:
                 log.error("%s", error)
         self._become(Activity.closed)
+
+    def wait_stopped(self, timeout_s: float) -> None:
+        """For any thread, once `end` was called: until what had the rig has closed its files."""
+        if (job := self._job) is not None:
+            job.stop(timeout_s)
 
     def _restart(self, then: Callable[[], None]) -> None:
         self.end()
@@ -347,13 +352,6 @@ class Session(QObject):
                 self.said.emit(what)
         if changes:
             self.device_changed.emit()
-
-
-def _make_dark(rig: "Rig") -> None:
-    try:
-        rig.dark()
-    finally:
-        rig.camera.stop()
 
 
 def told(error: Exception) -> str:

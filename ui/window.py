@@ -299,7 +299,8 @@ class MainWindow(QMainWindow):
             self.open_recording(path)
 
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802
-        """Everything is stopped, saved and released before the window goes."""
+        """Everything is stopped, saved and released before the window goes; dark comes first."""
+        self._session.stop_all()
         self._settings.setValue("geometry", self.saveGeometry())
         self._settings.setValue("windowState", self.saveState(_VERSION))
         for remembering in self._remembering:
