@@ -15,6 +15,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from ui.number_box import take_typed
 from ui.panels.controls import number_box, set_quietly, without_wheel
 from ui.panels.properties import PropertiesDialog
 from ui.panels.readings import CameraState, RigState, readings_of
@@ -132,6 +133,7 @@ class CameraPanel(QWidget):
         self.temperature.setToolTip(self.tr("Of the sensor, where the camera tells it."))
         self.snap_action = QAction(self.tr("Snap"), self)
         self.snap_action.setShortcuts([QKeySequence("F5"), QKeySequence("Ctrl+K")])
+        self.snap_action.triggered.connect(take_typed)
         self.snap_action.triggered.connect(self.snap)
         self.addAction(self.snap_action)
         self.snap_button = QPushButton(self.tr("Snap"))

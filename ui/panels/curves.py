@@ -48,7 +48,7 @@ class CurvesPlot(QWidget):
         self.choice.setToolTip(self.tr("What this plot shows, over the {}.").format(across))
         self.choice.currentIndexChanged.connect(self._on_chosen)
         self._legend = QLabel()
-        self._plot = pg.PlotWidget()
+        self._plot = pg.PlotWidget(enableMenu=False)
         self._plot.setMinimumHeight(64)
         self._plot.hideButtons()
         self._plot.setMouseEnabled(x=False, y=False)

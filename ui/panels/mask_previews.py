@@ -213,9 +213,8 @@ def _middle(phase: "np.ndarray[Any, Any]") -> tuple[float, float]:
 
 def _plot(height_px: int) -> Any:
     """A plot that is looked at only, as wide as there is room."""
-    plot = pg.PlotWidget()
+    plot = pg.PlotWidget(enableMenu=False)
     plot.setMouseEnabled(False, False)
-    plot.setMenuEnabled(False)
     plot.hideButtons()
     plot.setFixedHeight(height_px)
     plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

@@ -10,7 +10,6 @@ from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDialog,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
@@ -23,6 +22,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from ui.number_box import ExactBox
 from ui.panels.controls import without_wheel
 from ui.session import Activity, Session
 
@@ -208,11 +208,10 @@ class PropertiesDialog(QDialog):
             text = QLineEdit(str(one.value))
             text.editingFinished.connect(lambda: change(text.text()))
             return text
-        box = _Number()
+        box = ExactBox()
         box.setDecimals(0 if one.kind == "whole number" else 8)
         box.setRange(*(one.limits or _UNLIMITED))
         box.setValue(float(one.value))
-        box.setKeyboardTracking(False)
         box.valueChanged.connect(change)
         without_wheel(box)
         return box
@@ -232,13 +231,6 @@ class PropertiesDialog(QDialog):
 
     def _on_activity(self, activity: Activity) -> None:
         self.setEnabled(activity in (Activity.idle, Activity.looking))
-
-
-class _Number(QDoubleSpinBox):
-    """Without zeros at the end."""
-
-    def textFromValue(self, value: float) -> str:  # noqa: N802
-        return self.locale().toString(value, "g", 10)
 
 
 def _browser(rig: "Rig") -> "Browser":
