@@ -73,8 +73,10 @@ class _TypedBox(_Box):
         edit = self.lineEdit()
         if event is not None and edit is not None and event.key() in _ENTER:
             text = edit.text()
-            if self.validate(text, 0)[0] is not QValidator.State.Acceptable and self._typed(text):
+            if self.validate(text, 0)[0] is not QValidator.State.Acceptable:
                 self._refuse(text)  # and nothing follows, such as a stage that moves
+                if not self._typed(text):
+                    self.interpretText()
                 return
         super().keyPressEvent(event)
 
