@@ -52,7 +52,7 @@ class MainWindow(QMainWindow):
     def __init__(self, session: Session, name: str, settings: QSettings) -> None:
         super().__init__()
         self._session, self._settings = session, settings
-        self.setWindowTitle(f"dsacq - {name}")
+        self.setWindowTitle(f"dsacq - {name}".replace("[*]", "[*][*]"))  # which Qt has a use for
         self.setObjectName("dsacq")
         self.resize(1366, 740)
         self.setDockNestingEnabled(True)

@@ -6,6 +6,7 @@ from PyQt6.QtCore import QEvent, QObject, Qt
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from ui.number_box import NumberBox, WholeBox
+from ui.plain_text import show_coloured
 from ui.theme import AMBER
 
 _DARK = "#7a8088"
@@ -92,5 +93,5 @@ def set_lamp(lamp: QLabel, lit: bool | None, words: tuple[str, str, str]) -> Non
     """words: for dark, lit, and not known."""
     told = words[2] if lit is None else words[lit]
     colour = _DARK if lit is False else AMBER
-    sign = {True: "&#9679;", False: "&#9675;", None: "?"}[lit]
-    lamp.setText(f'<span style="color: {colour}">{sign}</span> {told}')
+    sign = {True: "\N{BLACK CIRCLE}", False: "\N{WHITE CIRCLE}", None: "?"}[lit]
+    show_coloured(lamp, (sign, colour), (told, ""))

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from ui.plain_text import show_coloured
+
 Curves = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -92,10 +94,8 @@ class CurvesPlot(QWidget):
         if plot.band:
             low, *_, high = self._lines
             self._plot.addItem(pg.FillBetweenItem(low, high, brush=pg.mkBrush(plot.band)))
-        named = [(name, colour) for name, colour in plot.curves if name]
-        self._legend.setText(
-            "&nbsp; ".join(f'<span style="color:{c}">{self.tr(name)}</span>' for name, c in named)
-        )
+        named = [(f"{self.tr(name)} ", colour) for name, colour in plot.curves if name]
+        show_coloured(self._legend, *named)
         for line in self._lines:
             line.setData(np.empty(0), np.empty(0))
         self.changed.emit()

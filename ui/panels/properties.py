@@ -24,6 +24,7 @@ from PyQt6.QtWidgets import (
 
 from ui.number_box import ExactBox
 from ui.panels.controls import without_wheel
+from ui.plain_text import literal
 from ui.session import Activity, Session
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class PropertiesDialog(QDialog):
             choice.setCurrentIndex(choice.findText(group.current) if group.current else -1)
             choice.textActivated.connect(partial(self._apply, group.name))
             without_wheel(choice)
-            self._presets.addRow(group.name, choice)
+            self._presets.addRow(literal(group.name), choice)
 
     def _editor(self, row: int, one: "Property") -> QWidget:
         change = partial(self._set, row)
