@@ -3,6 +3,7 @@
 import ast
 import html
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -223,6 +224,19 @@ def test_coloured_texts(qtbot: QtBot, name: str) -> None:
     show_coloured(label, ("o", "#ff0000"), (name, ""), (name, "#00ff00"))
     assert read(label) == f"o {name} {name}"
     assert html.escape(name) in label.text().replace("&nbsp;", " ")
+
+
+def test_micrometres_are_written_in_one_way() -> None:
+    """In texts of the window; commands write um, for any console."""
+    found = []
+    for path in UI.rglob("*.py"):
+        if path.parent.name == "commands":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr | ast.Call):
+                texts = [one.value for one in ast.walk(node) if isinstance(one, ast.Constant)]
+                found += [one for one in texts if re.search(r"\bum\b", str(one))]
+    assert not found
 
 
 def test_a_name_in_a_control_marks_no_key(qtbot: QtBot) -> None:

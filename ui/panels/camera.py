@@ -157,7 +157,7 @@ class CameraPanel(QWidget):
         form.addRow(self.tr("Region"), self.region)
         form.addRow(self.tr("Binning"), _row(self.binning, self.whole))
         form.addRow(self.tr("Frame"), self.frame)
-        form.addRow(self.tr("Sensor"), self.temperature)
+        form.addRow(self.tr("Temperature"), self.temperature)
         form.addRow(_row(self.snap_button, self.properties))
         self._group = QGroupBox(self.tr("Camera"))
         self._group.setLayout(form)
@@ -227,7 +227,9 @@ class CameraPanel(QWidget):
         size = f"{size_mb:.1f} MB" if size_mb >= 1 else f"{1000 * size_mb:.0f} kB"
         self.frame.setText(self.tr("{} x {} pixels, {}").format(columns, rows, size))
         cold = state.temperature_c
-        self.temperature.setText("-" if cold is None else f"{cold:.1f} \N{DEGREE SIGN}C")
+        self.temperature.setText(
+            self.tr("not told by the camera") if cold is None else f"{cold:.1f} \N{DEGREE SIGN}C"
+        )
 
     def _show_exposure(self, exposure_s: float) -> None:
         set_quietly(self.exposure, exposure_s * 1000)
