@@ -54,6 +54,9 @@ class ImageCanvas(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def show_pixels(self, pixels: NDArray[np.uint16], *, autoscale: bool) -> bool:
         """Draw an image (rows, columns); True when it has another shape than the one before."""
         before = self.image.image
+        if before is None:
+            self.levels.begin()
+            self.scale_bar.begin()
         values = sample(pixels)
         if autoscale:
             self.levels.set_levels(*auto_levels(values))

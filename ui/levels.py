@@ -42,7 +42,6 @@ class Levels(pg.PlotItem):  # type: ignore[misc]
         self.setMouseEnabled(x=False, y=False)
         self.hideAxis("left")
         self.hideAxis("bottom")
-        self.showAxis("right")
         self.vb.setDefaultPadding(0.02)
         self.vb.disableAutoRange()
         self._bars = pg.BarGraphItem(x0=[0], y=[0], width=[0], height=1, pen=None, brush="#5a626c")
@@ -52,7 +51,13 @@ class Levels(pg.PlotItem):  # type: ignore[misc]
         self.region.setHoverBrush(pg.mkBrush(74, 144, 217, 70))
         self.region.sigRegionChanged.connect(lambda: self.chosen.emit(*self.region.getRegion()))
         self.addItem(self.region)
+        self.region.hide()
         self._shown = (0.0, 0.0)
+
+    def begin(self) -> None:
+        """There is an image from now on; without one an axis from 0 to 1 would tell of nothing."""
+        self.showAxis("right")
+        self.region.show()
 
     def show_values(self, values: NDArray[Any]) -> None:
         """Draw the histogram of these grey values; far outliers, as hot pixels are, lie outside."""

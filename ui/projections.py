@@ -23,7 +23,7 @@ class Projections(QWidget):
             ("xz", 0, 2, 1, 0),
             ("yz", 1, 2, 1, 1),
         ):
-            plot = pg.PlotWidget()
+            plot = pg.PlotWidget(enableMenu=False)
             plot.setObjectName(f"projection_{name}")
             plot.setLabel("bottom", f"{'xyz'[across]}, µm")
             plot.setLabel("left", f"{'xyz'[up]}, µm")

@@ -38,7 +38,7 @@ def treated(opened: Opened, run: Run, tool: Tool) -> Generator[Progress | Run]:
             from dsacq.analysis.merging import merged
 
             found = merged(run.found)
-            remark = f"{len(run.found):,} localizations became {len(found):,}."
+            remark = f"{len(run.found)} localizations became {len(found)}."
         case Tool.drift:
             found, remark = yield from _without_drift(run)
         case Tool.still:

@@ -14,11 +14,12 @@ def round_length(longest: float) -> float:
 
 
 class ScaleBar(pg.ScaleBar):  # type: ignore[misc]
-    """Fits its length to the zoom; hidden while the size of a pixel is not known."""
+    """Fits its length to the zoom; hidden without an image, or the size of its pixels."""
 
     def __init__(self) -> None:
         super().__init__(1, width=4, offset=(20, -16))
         self._pixel_um: float | None = None
+        self._of_image = False
         self.text.fill = pg.mkBrush(0, 0, 0, 110)
         self.text.setColor("#ffffff")
         self.bar.setBrush(pg.mkBrush("#ffffff"))
@@ -26,7 +27,15 @@ class ScaleBar(pg.ScaleBar):  # type: ignore[misc]
 
     def set_pixel_um(self, pixel_um: float) -> None:
         self._pixel_um = pixel_um
-        self.show()
+        self._show()
+
+    def begin(self) -> None:
+        """There is an image from now on."""
+        self._of_image = True
+        self._show()
+
+    def _show(self) -> None:
+        self.setVisible(self._of_image and self._pixel_um is not None)
         self.updateBar()
 
     def updateBar(self) -> None:  # noqa: N802

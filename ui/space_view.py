@@ -7,8 +7,9 @@ import numpy as np
 import pyqtgraph as pg
 from PyQt6.QtCore import QTimer
 from PyQt6.QtGui import QShowEvent
-from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from ui.number_box import WholeBox
 from ui.opengl import why_no_opengl
 from ui.overlay import COLOUR_MAP, Found, tails
 from ui.projections import Projections
@@ -31,7 +32,7 @@ class SpaceView(QWidget):
         self._stale = True
         self.drawing: Any = None  # made when it is first shown
         self._colours = pg.colormap.get(COLOUR_MAP).getLookupTable(0.0, 1.0, 256)
-        self.frames = QSpinBox()
+        self.frames = WholeBox()
         self.frames.setObjectName("space_frames")
         self.frames.setRange(1, _MOST_FRAMES)
         self.frames.setValue(_TAIL_FRAMES)

@@ -4,6 +4,8 @@ import pyqtgraph as pg
 from PyQt6.QtGui import QColor, QPalette
 from PyQt6.QtWidgets import QApplication
 
+from ui.plain_text import PlainTextStyle
+
 BACKGROUND, FOREGROUND = "#101214", "#c8ccd0"
 RED, GREEN, AMBER, BLUE = "#d9363e", "#4caf7a", "#e0a030", "#4a90d9"
 
@@ -41,8 +43,8 @@ QPushButton#stop {{
 
 
 def apply_theme(application: QApplication) -> None:
-    """Dark colours for widgets and plots."""
-    application.setStyle("Fusion")
+    """Dark colours for widgets and plots; texts are shown as they are."""
+    application.setStyle(PlainTextStyle("Fusion"))
     palette = QPalette()
     for role, colour in _ROLES.items():
         palette.setColor(role, QColor(colour))

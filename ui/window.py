@@ -20,6 +20,7 @@ from PyQt6.QtWidgets import (
 )
 
 from ui.image_view import ImageView
+from ui.number_box import take_typed
 from ui.overlay import TAIL_FRAMES
 from ui.panels.calibrate import CalibratePanel
 from ui.panels.camera import CameraPanel
@@ -51,7 +52,7 @@ class MainWindow(QMainWindow):
     def __init__(self, session: Session, name: str, settings: QSettings) -> None:
         super().__init__()
         self._session, self._settings = session, settings
-        self.setWindowTitle(f"dsacq - {name}")
+        self.setWindowTitle(f"dsacq - {name}".replace("[*]", "[*][*]"))  # which Qt has a use for
         self.setObjectName("dsacq")
         self.resize(1366, 740)
         self.setDockNestingEnabled(True)
@@ -137,6 +138,7 @@ class MainWindow(QMainWindow):
         action = QAction(text, self)
         action.setShortcut(QKeySequence(keys))
         action.setToolTip(f"{text} ({keys})")
+        action.triggered.connect(take_typed)
         action.triggered.connect(lambda _checked=False: work())
         bar.addAction(action)
 

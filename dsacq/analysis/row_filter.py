@@ -1,11 +1,13 @@
 """Which rows of a table to show: conditions as a user types them, and the order of a column.
 
 `photons > 2000 and sigma_z_um < 0.05` is read as Python would, but nothing is run: of the syntax
-tree only names of columns, numbers, comparisons, and/or/not and parentheses are known.
+tree only names of columns, numbers, comparisons, and/or/not and parentheses are known. A comma
+between digits begins the decimals, as a point does.
 """
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 Indices = NDArray[np.intp]
 
 EXAMPLE = "photons > 2000 and sigma_z_um < 0.05"
+_DECIMAL_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9])")
 _LONGEST = 500  # characters: what is nested deeper than Python can follow is refused
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -36,7 +39,7 @@ def parsed(text: str, columns: Collection[str]) -> ast.expr:
     if len(text) > _LONGEST:
         raise SettingsError(f"The filter is longer than {_LONGEST} characters; shorten it.")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(_DECIMAL_COMMA.sub(".", text.strip()), mode="eval").body
         _check_condition(tree, columns)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise SettingsError(

@@ -47,6 +47,7 @@ def test_shows_how_the_camera_is_set(panel: CameraPanel) -> None:
     assert panel.rate.text() == "50 frames/s"
     assert panel.region.text() == "64 x 64 at 0, 0"
     assert panel.frame.text().startswith("64 x 64 pixels")
+    assert panel.temperature.text() == "not told by the camera"
     assert not panel.properties.isVisible()  # the simulated camera has none
 
 

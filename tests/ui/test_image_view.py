@@ -306,6 +306,20 @@ def test_round_lengths(longest: float, length: float) -> None:
     assert round_length(longest / 1000) == pytest.approx(length / 1000)
 
 
+def test_no_lengths_and_counts_before_there_is_an_image(view: ImageView) -> None:
+    levels, bar = view.canvas.levels, view.canvas.scale_bar
+    assert not bar.isVisible()
+    assert not levels.region.isVisible()
+    assert not levels.getAxis("right").isVisible()
+    view.set_frame(frame())
+    view.redraw()
+    assert bar.isVisible()
+    assert levels.region.isVisible()
+    assert levels.getAxis("right").isVisible()
+    low, high = levels.vb.viewRange()[1]
+    assert low < 100 < 199 < high < 300
+
+
 def test_the_scale_bar_is_as_long_as_it_says(view: ImageView) -> None:
     view.set_frame(frame(400, 500))
     view.redraw()

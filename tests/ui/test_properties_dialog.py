@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QStandardItemModel
-from PyQt6.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QWidget
+from PyQt6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 from small_session import PATIENCE_MS, look, small_session
+from typing_keys import language, takes_what_is_typed, type_into
 
+from ui.number_box import NumberBox
 from ui.panels.camera import CameraPanel
 from ui.panels.properties import PropertiesDialog
 from ui.session import Activity, Session
@@ -97,6 +99,36 @@ def test_every_device_with_what_it_allows(dialog: PropertiesDialog) -> None:
 def test_a_value_is_set(qtbot: QtBot, session: Session, dialog: PropertiesDialog) -> None:
     child(dialog, QDoubleSpinBox, "property_Camera_Gain").setValue(3)
     qtbot.waitUntil(lambda: now(session, "Gain") == 3, timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize("text", ["1.5", "1,5"])
+def test_a_number_is_typed_with_either_mark(
+    qtbot: QtBot, session: Session, dialog: PropertiesDialog, text: str
+) -> None:
+    name = "Photon Conversion Factor"
+    type_into(child(dialog, NumberBox, f"property_Camera_{name}"), text)
+    qtbot.waitUntil(lambda: now(session, name) != 1, timeout=PATIENCE_MS)
+    assert now(session, name) == 1.5
+    qtbot.waitUntil(
+        lambda: child(dialog, NumberBox, f"property_Camera_{name}").text() == "1.5",
+        timeout=PATIENCE_MS,
+    )
+
+
+@pytest.mark.parametrize("name", ["C", "de_DE"])
+def test_every_number_box_of_the_devices(
+    qtbot: QtBot, session: Session, dialog: PropertiesDialog, name: str
+) -> None:
+    with language(name):
+        dialog._rows.clear()
+        dialog.table.setRowCount(0)
+        dialog.refresh()
+        qtbot.waitUntil(lambda: dialog.table.rowCount() > 10, timeout=PATIENCE_MS)
+    boxes = dialog.findChildren(QAbstractSpinBox)
+    assert len(boxes) > 5
+    for box in boxes:
+        assert isinstance(box, NumberBox)
+        takes_what_is_typed(box)
 
 
 def test_a_preset_is_applied_beside_a_live_view(

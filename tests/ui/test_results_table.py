@@ -120,7 +120,7 @@ def test_plots_follow_table_and_filter(
     assert_plotted(plots, 4)
     plots.set_rows(np.array([0, 2]))
     assert_plotted(plots, 2)
-    assert plots.counted.text() == "median 2,750"
+    assert plots.counted.text() == "median 2750"
     plots.coloured.setChecked(True)
     qtbot.waitUntil(lambda: plots.image.image is not None and plots.image.image.ndim == 3)
     plots.column.setCurrentText("probability")

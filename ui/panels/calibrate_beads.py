@@ -42,7 +42,7 @@ class BeadTable(QTableWidget):
         self._beads = beads
         for place, bead in enumerate(beads):
             self.insertRow(place)
-            words = (f"{bead.row:.0f}", f"{bead.column:.0f}", f"{bead.photons:,.0f}", bead.problem)
+            words = (f"{bead.row:.0f}", f"{bead.column:.0f}", f"{bead.photons:.0f}", bead.problem)
             for column, word in enumerate(words):
                 self.setItem(place, column, QTableWidgetItem(word))
         if any(not bead.problem for bead in beads):

@@ -31,7 +31,7 @@ class ResultView(QWidget):
         self._phase.setToolTip(
             self.tr("Retrieved phase in the pupil, wrapped: mask and aberrations together.")
         )
-        self._curve = pg.PlotWidget()
+        self._curve = pg.PlotWidget(enableMenu=False)
         self._curve.setFixedHeight(130)
         self._curve.hideButtons()
         self._curve.setMouseEnabled(x=False, y=False)
@@ -80,11 +80,10 @@ def _montage(rows: list[NDArray[Any]]) -> NDArray[np.float32]:
 
 
 def _picture(height: int) -> tuple[pg.PlotWidget, pg.ImageItem]:
-    plot = pg.PlotWidget()
+    plot = pg.PlotWidget(enableMenu=False)
     plot.setFixedHeight(height)
     plot.hideButtons()
     plot.setMouseEnabled(x=False, y=False)
-    plot.setMenuEnabled(False)
     for side in ("left", "bottom"):
         plot.hideAxis(side)
     item = plot.getPlotItem()

@@ -15,6 +15,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from ui.number_box import take_typed
 from ui.panels.controls import number_box, set_quietly, without_wheel
 from ui.panels.properties import PropertiesDialog
 from ui.panels.readings import CameraState, RigState, readings_of
@@ -132,6 +133,7 @@ class CameraPanel(QWidget):
         self.temperature.setToolTip(self.tr("Of the sensor, where the camera tells it."))
         self.snap_action = QAction(self.tr("Snap"), self)
         self.snap_action.setShortcuts([QKeySequence("F5"), QKeySequence("Ctrl+K")])
+        self.snap_action.triggered.connect(take_typed)
         self.snap_action.triggered.connect(self.snap)
         self.addAction(self.snap_action)
         self.snap_button = QPushButton(self.tr("Snap"))
@@ -155,7 +157,7 @@ class CameraPanel(QWidget):
         form.addRow(self.tr("Region"), self.region)
         form.addRow(self.tr("Binning"), _row(self.binning, self.whole))
         form.addRow(self.tr("Frame"), self.frame)
-        form.addRow(self.tr("Sensor"), self.temperature)
+        form.addRow(self.tr("Temperature"), self.temperature)
         form.addRow(_row(self.snap_button, self.properties))
         self._group = QGroupBox(self.tr("Camera"))
         self._group.setLayout(form)
@@ -225,7 +227,9 @@ class CameraPanel(QWidget):
         size = f"{size_mb:.1f} MB" if size_mb >= 1 else f"{1000 * size_mb:.0f} kB"
         self.frame.setText(self.tr("{} x {} pixels, {}").format(columns, rows, size))
         cold = state.temperature_c
-        self.temperature.setText("-" if cold is None else f"{cold:.1f} \N{DEGREE SIGN}C")
+        self.temperature.setText(
+            self.tr("not told by the camera") if cold is None else f"{cold:.1f} \N{DEGREE SIGN}C"
+        )
 
     def _show_exposure(self, exposure_s: float) -> None:
         set_quietly(self.exposure, exposure_s * 1000)

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from PyQt6.QtCore import QEvent, QObject, Qt
-from PyQt6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
+from ui.number_box import NumberBox, WholeBox
+from ui.plain_text import show_coloured
 from ui.theme import AMBER
 
 _DARK = "#7a8088"
@@ -38,27 +40,25 @@ def button(text: str, name: str, tip: str) -> QPushButton:
 
 def number_box(
     name: str, limits: tuple[float, float], decimals: int, unit: str, tip: str
-) -> QDoubleSpinBox:
+) -> NumberBox:
     """A spin box that tells a value once it was typed, and leaves the wheel alone."""
-    box = QDoubleSpinBox()
+    box = NumberBox()
     box.setObjectName(name)
     box.setDecimals(decimals)
     box.setRange(*limits)
     box.setSuffix(f" {unit}" if unit else "")
-    box.setKeyboardTracking(False)
     box.setMinimumWidth(_NUMBER_WIDTH_PX)
     box.setToolTip(tip)
     without_wheel(box)
     return box
 
 
-def whole_box(name: str, limits: tuple[int, int], value: int, tip: str) -> QSpinBox:
+def whole_box(name: str, limits: tuple[int, int], value: int, tip: str) -> WholeBox:
     """A spin box for whole numbers that leaves the wheel alone."""
-    box = QSpinBox()
+    box = WholeBox()
     box.setObjectName(name)
     box.setRange(*limits)
     box.setValue(value)
-    box.setKeyboardTracking(False)
     box.setToolTip(tip)
     without_wheel(box)
     return box
@@ -82,7 +82,7 @@ def typed_path(text: str) -> Path:
         return path
 
 
-def set_quietly(box: QDoubleSpinBox, value: float) -> None:
+def set_quietly(box: NumberBox, value: float) -> None:
     """Show a value that was not asked for here."""
     blocked = box.blockSignals(True)
     box.setValue(value)
@@ -93,5 +93,5 @@ def set_lamp(lamp: QLabel, lit: bool | None, words: tuple[str, str, str]) -> Non
     """words: for dark, lit, and not known."""
     told = words[2] if lit is None else words[lit]
     colour = _DARK if lit is False else AMBER
-    sign = {True: "&#9679;", False: "&#9675;", None: "?"}[lit]
-    lamp.setText(f'<span style="color: {colour}">{sign}</span> {told}')
+    sign = {True: "\N{BLACK CIRCLE}", False: "\N{WHITE CIRCLE}", None: "?"}[lit]
+    show_coloured(lamp, (sign, colour), (told, ""))

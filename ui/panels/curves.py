@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from ui.plain_text import show_coloured
+
+_AROUND = 0.1  # of a value that is the only one, shown on either side
+
 Curves = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -48,7 +52,7 @@ class CurvesPlot(QWidget):
         self.choice.setToolTip(self.tr("What this plot shows, over the {}.").format(across))
         self.choice.currentIndexChanged.connect(self._on_chosen)
         self._legend = QLabel()
-        self._plot = pg.PlotWidget()
+        self._plot = pg.PlotWidget(enableMenu=False)
         self._plot.setMinimumHeight(64)
         self._plot.hideButtons()
         self._plot.setMouseEnabled(x=False, y=False)
@@ -80,6 +84,22 @@ class CurvesPlot(QWidget):
         across, values = history.curves(self.name)
         for line, one in zip(self._lines, values, strict=True):
             line.setData(across, one)
+        self._scale(np.asarray(values)[np.isfinite(values)])
+
+    def _scale(self, known: NDArray[np.float64]) -> None:
+        """Axes without numbers while there is nothing; close around a value that is the only one,
+        which would else stand on an axis of its own, such as a correlation of 0.8 on 0.3 to 1.3.
+        """
+        for name in ("left", "bottom"):
+            axis = self._plot.getAxis(name)
+            if axis.style["showValues"] is not bool(known.size):
+                axis.setStyle(showValues=bool(known.size))
+        if known.size and known.min() == known.max():
+            middle = float(known[0])
+            half = _AROUND * abs(middle) or 1.0
+            self._plot.setYRange(middle - half, middle + half, padding=0)
+        else:
+            self._plot.enableAutoRange(y=True)
 
     def _on_chosen(self) -> None:
         plot = self._plots[self.name]
@@ -92,10 +112,9 @@ class CurvesPlot(QWidget):
         if plot.band:
             low, *_, high = self._lines
             self._plot.addItem(pg.FillBetweenItem(low, high, brush=pg.mkBrush(plot.band)))
-        named = [(name, colour) for name, colour in plot.curves if name]
-        self._legend.setText(
-            "&nbsp; ".join(f'<span style="color:{c}">{self.tr(name)}</span>' for name, c in named)
-        )
+        named = [(f"{self.tr(name)} ", colour) for name, colour in plot.curves if name]
+        show_coloured(self._legend, *named)
         for line in self._lines:
             line.setData(np.empty(0), np.empty(0))
+        self._scale(np.empty(0))
         self.changed.emit()

@@ -15,6 +15,7 @@ from PyQt6.QtWidgets import (
 
 from ui.panels.controls import number_box, set_lamp, set_quietly, without_wheel
 from ui.panels.readings import RigState, readings_of
+from ui.plain_text import literal
 from ui.session import Activity, Session
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class _LaserRow(QWidget):
     def __init__(self, name: str, limit_mw: float, used_mw: float | None) -> None:
         super().__init__()
         self._name, self._step_mw = name, limit_mw / _SLIDER_STEPS
-        self.use = QCheckBox(name)
+        self.use = QCheckBox(literal(name))
         self.use.setObjectName(f"laser_use_{name}")
         self.use.setChecked(used_mw is not None)
         self.use.setToolTip(

@@ -1,10 +1,11 @@
 """Spin boxes for what of the found is taken, and drawn."""
 
 from PyQt6.QtCore import QCoreApplication
-from PyQt6.QtWidgets import QDoubleSpinBox
+
+from ui.number_box import NumberBox
 
 
-def threshold() -> QDoubleSpinBox:
+def threshold() -> NumberBox:
     """For the threshold on the network's output."""
     return _spin(
         "live_threshold",
@@ -13,7 +14,7 @@ def threshold() -> QDoubleSpinBox:
     )
 
 
-def height(which: str) -> QDoubleSpinBox:
+def height(which: str) -> NumberBox:
     """For an end of the range of heights, um. which: "low" or "high"."""
     return _spin(
         f"live_z_{which}",
@@ -23,12 +24,11 @@ def height(which: str) -> QDoubleSpinBox:
     )
 
 
-def _spin(name: str, limits: tuple[float, float, float], tip: str) -> QDoubleSpinBox:
+def _spin(name: str, limits: tuple[float, float, float], tip: str) -> NumberBox:
     """limits: least, most and step."""
-    spin = QDoubleSpinBox()
+    spin = NumberBox()
     spin.setObjectName(name)
     spin.setRange(*limits[:2])
     spin.setSingleStep(limits[2])
-    spin.setKeyboardTracking(False)
     spin.setToolTip(QCoreApplication.translate("LivePanel", tip))
     return spin

@@ -60,7 +60,7 @@ class RegeneratedView(QWidget):
             box.setRange(image.boundingRect(), padding=0)
         where = self.tr(", middle {} px").format(SIDE_PX) if one.part else ""
         self.title.setText(
-            self.tr("data | regenerated, frame {}{}: correlation <b>{:.2f}</b>").format(
+            self.tr("data | regenerated, frame {}{}: correlation {:.2f}").format(
                 one.number, where, one.correlation
             )
         )

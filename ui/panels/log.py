@@ -58,9 +58,9 @@ class LogPanel(QWidget):
 
     def add(self, sentence: str, colour: str = "") -> None:
         """A line, with the time."""
-        line = f"{time.strftime('%H:%M:%S')}  {html.escape(sentence)}".replace("\n", " ")
-        style = f' style="color: {colour}"' if colour else ""
-        self.text.appendHtml(f"<span{style}>{line}</span>")
+        line = f"{time.strftime('%H:%M:%S')}  {' '.join(sentence.splitlines())}"
+        style = "white-space: pre-wrap" + (f"; color: {colour}" if colour else "")
+        self.text.appendHtml(f'<span style="{style}">{html.escape(line)}</span>')
 
     def stop(self) -> None:
         """Warnings come no more."""

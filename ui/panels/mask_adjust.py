@@ -1,7 +1,9 @@
 """Zernike polynomials to be added to a mask, a slider each."""
 
 from PyQt6.QtCore import Qt, pyqtSignal
-from PyQt6.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QSlider, QWidget
+from PyQt6.QtWidgets import QGridLayout, QLabel, QPushButton, QSlider, QWidget
+
+from ui.number_box import NumberBox
 
 _LARGEST_RAD, _STEPS = 2.0, 100  # steps of a slider per rad
 
@@ -27,7 +29,7 @@ class AdjustBox(QWidget):
         grid.setContentsMargins(6, 4, 6, 4)
         grid.setVerticalSpacing(1)
         grid.setColumnStretch(1, 1)
-        self.numbers: dict[int, QDoubleSpinBox] = {}
+        self.numbers: dict[int, NumberBox] = {}
         for row, (index, name) in enumerate(names.items()):
             slider, number = self._pair(index, name)
             self.numbers[index] = number
@@ -46,13 +48,13 @@ class AdjustBox(QWidget):
     def added_rad(self) -> dict[int, float]:
         return {index: number.value() for index, number in self.numbers.items()}
 
-    def _pair(self, index: int, name: str) -> tuple[QSlider, QDoubleSpinBox]:
+    def _pair(self, index: int, name: str) -> tuple[QSlider, NumberBox]:
         tip = self.tr("{} (Noll {}), rad rms on the pupil").format(name, index)
         slider = QSlider(Qt.Orientation.Horizontal)
         slider.setRange(-round(_LARGEST_RAD * _STEPS), round(_LARGEST_RAD * _STEPS))
         slider.setPageStep(_STEPS // 4)
         slider.setToolTip(tip)
-        number = QDoubleSpinBox()
+        number = NumberBox()
         number.setObjectName(f"mask_noll_{index}")
         number.setRange(-_LARGEST_RAD, _LARGEST_RAD)
         number.setSingleStep(0.1)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import (
     QCheckBox,
-    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QWidget,
 )
+
+from ui.number_box import NumberBox
 
 if TYPE_CHECKING:
     from hardware.rig_file import PatternSettings
@@ -174,11 +175,10 @@ class AlignmentBox(QWidget):
         self._mark()
         self.changed.emit(settings)
 
-    def _number(self, name: str, decimals: int, tip: str) -> QDoubleSpinBox:
-        box = QDoubleSpinBox()
+    def _number(self, name: str, decimals: int, tip: str) -> NumberBox:
+        box = NumberBox()
         box.setObjectName(f"mask_{name}")
         box.setDecimals(decimals)
-        box.setKeyboardTracking(False)
         box.setMinimumWidth(_NARROW_PX)  # else as wide as the longest number there is room for
         box.setToolTip(tip)
         return box

@@ -145,7 +145,7 @@ class MaskLibrary(QWidget):
                 self.list.takeItem(place)
                 break
         rows, columns = mask.phase_rad.shape
-        size = self.tr("{} x {} samples of {:g} um").format(columns, rows, mask.pixel_um)
+        size = self.tr("{} x {} samples of {:g} µm").format(columns, rows, mask.pixel_um)
         self.list.setCurrentItem(self._add(path.name, mask, str(path), size))
 
     def _add(self, name: str, source: Any, tip: str, about: str) -> QListWidgetItem:

@@ -83,7 +83,7 @@ class MaskPreviews(QWidget):
             [[(np.log10(value), f"{value:g}") for value in _TICKS_NM]]
         )
         self._bounds_plot.showGrid(x=True, y=True, alpha=0.2)
-        self._bounds_plot.setLabel("bottom", self.tr("height above the coverslip, um"))
+        self._bounds_plot.setLabel("bottom", self.tr("height above the coverslip, µm"))
         self._bounds_plot.setLabel("left", self.tr("nm"))
         self._bounds_plot.setTitle(
             self.tr("Best precision, {:g} photons on {:g} per pixel").format(PHOTONS, BACKGROUND),
@@ -148,10 +148,10 @@ class MaskPreviews(QWidget):
         for index, image in enumerate(images.relative):
             row, column = (height + 1) * (index // _COLUMNS), (width + 1) * (index % _COLUMNS)
             mosaic[row : row + height, column : column + width] = image
-            self._psf_labels[index].setText(f"{images.heights_um[index]:.2f} um")
+            self._psf_labels[index].setText(f"{images.heights_um[index]:.2f} µm")
             self._psf_labels[index].setPos(column, row)
         row, column = (height + 1) * (count // _COLUMNS), (width + 1) * (count % _COLUMNS)
-        self._psf_labels[count].setText(f"{_BAR_UM:g} um")
+        self._psf_labels[count].setText(f"{_BAR_UM:g} µm")
         self._psf_labels[count].setPos(column + 0.1 * width, row + 0.5 * height)
         left = column + 0.15 * width
         self._psf_bar.setData([left, left + _BAR_UM / pixel_um], [row + 0.5 * height] * 2)
@@ -213,9 +213,8 @@ def _middle(phase: "np.ndarray[Any, Any]") -> tuple[float, float]:
 
 def _plot(height_px: int) -> Any:
     """A plot that is looked at only, as wide as there is room."""
-    plot = pg.PlotWidget()
+    plot = pg.PlotWidget(enableMenu=False)
     plot.setMouseEnabled(False, False)
-    plot.setMenuEnabled(False)
     plot.hideButtons()
     plot.setFixedHeight(height_px)
     plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

@@ -10,7 +10,6 @@ from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDialog,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
@@ -23,7 +22,9 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from ui.number_box import ExactBox
 from ui.panels.controls import without_wheel
+from ui.plain_text import literal
 from ui.session import Activity, Session
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class PropertiesDialog(QDialog):
             choice.setCurrentIndex(choice.findText(group.current) if group.current else -1)
             choice.textActivated.connect(partial(self._apply, group.name))
             without_wheel(choice)
-            self._presets.addRow(group.name, choice)
+            self._presets.addRow(literal(group.name), choice)
 
     def _editor(self, row: int, one: "Property") -> QWidget:
         change = partial(self._set, row)
@@ -208,11 +209,10 @@ class PropertiesDialog(QDialog):
             text = QLineEdit(str(one.value))
             text.editingFinished.connect(lambda: change(text.text()))
             return text
-        box = _Number()
+        box = ExactBox()
         box.setDecimals(0 if one.kind == "whole number" else 8)
         box.setRange(*(one.limits or _UNLIMITED))
         box.setValue(float(one.value))
-        box.setKeyboardTracking(False)
         box.valueChanged.connect(change)
         without_wheel(box)
         return box
@@ -232,13 +232,6 @@ class PropertiesDialog(QDialog):
 
     def _on_activity(self, activity: Activity) -> None:
         self.setEnabled(activity in (Activity.idle, Activity.looking))
-
-
-class _Number(QDoubleSpinBox):
-    """Without zeros at the end."""
-
-    def textFromValue(self, value: float) -> str:  # noqa: N802
-        return self.locale().toString(value, "g", 10)
 
 
 def _browser(rig: "Rig") -> "Browser":

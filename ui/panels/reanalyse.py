@@ -192,7 +192,7 @@ class ReanalysePanel(QWidget):
 
     def _add_run(self, run: Run) -> None:
         self._runs.append(run)
-        text = self.tr("{}: {}, {:,} rows").format(run.name, run.model, len(run.found))
+        text = self.tr("{}: {}, {} rows").format(run.name, run.model, len(run.found))
         self.run.addItem(text, run)
         self.run.setCurrentIndex(self.run.count() - 1)
 

@@ -8,12 +8,12 @@ from PyQt6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSlider,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from ui.latest import Latest
+from ui.number_box import WholeBox
 
 if TYPE_CHECKING:
     from dsacq.files.recording import Facts
@@ -39,7 +39,7 @@ class MovieTab(QWidget):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setObjectName("reanalyse_slider")
         self.slider.setToolTip(self.tr("The frame that the image shows."))
-        self.number = QSpinBox()
+        self.number = WholeBox()
         self.number.setObjectName("reanalyse_frame")
         self.number.setToolTip(
             self.tr("Number of the frame that the image shows, from 0 to the last.")
@@ -109,7 +109,7 @@ class MovieTab(QWidget):
             size += f", {columns * pixel_um:.1f} x {rows * pixel_um:.1f} µm"
         told = [
             (tr("Name"), opened.path.name),
-            (tr("Frames"), f"{len(movie):,}"),
+            (tr("Frames"), str(len(movie))),
             (tr("Width x height"), size),
             (tr("Pixel"), f"{1000 * pixel_um:.4g} nm" if pixel_um else tr("not stated")),
             (tr("Exposure"), f"{1000 * exposure_s:.4g} ms" if exposure_s else tr("not stated")),
@@ -118,20 +118,20 @@ class MovieTab(QWidget):
 
     def _of_recording(self, facts: "Facts") -> list[tuple[str, str]]:
         tr, frames = self.tr, facts.frames
-        asked = tr("until stopped") if frames.asked is None else f"{frames.asked:,}"
+        asked = tr("until stopped") if frames.asked is None else str(frames.asked)
         mask = facts.about.get("mask") or {}
         told = [
             (tr("State"), f"{facts.state}: {facts.reason}" if facts.reason else facts.state),
             (tr("Begun"), facts.started.replace("T", "  ")[:20]),
             (tr("Asked for"), asked),
-            (tr("Received"), f"{frames.received:,}"),
-            (tr("Written"), f"{frames.written:,}"),
+            (tr("Received"), str(frames.received)),
+            (tr("Written"), str(frames.written)),
             (
                 tr("Lost"),
                 tr("{} on the way, {} in the camera").format(
                     frames.lost_in_core, frames.lost_in_camera
                 ),
             ),
-            (tr("Localized live"), f"{frames.analysed:,}"),
+            (tr("Localized live"), str(frames.analysed)),
         ]
         return told + ([(tr("Mask"), str(mask["name"]))] if mask.get("name") else [])

@@ -7,7 +7,6 @@ from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
@@ -19,6 +18,7 @@ from PyQt6.QtWidgets import (
 )
 
 from ui.job import Job
+from ui.number_box import NumberBox
 from ui.panels.reanalyse_scores import ScoresBox
 from ui.reanalysis import PURSUIT, Opened, Progress, Run, Wanted, run_again
 from ui.session import Session
@@ -151,7 +151,7 @@ class RunTab(QWidget):
         self._browse_button = QPushButton(tr("Open file..."))
         self._browse_button.setToolTip(tr("Take another model file (.safetensors)."))
         self._browse_button.clicked.connect(self._browse)
-        self.threshold = QDoubleSpinBox()
+        self.threshold = NumberBox()
         self.threshold.setObjectName("reanalyse_threshold")
         self.threshold.setRange(0, 100_000)
         self.frames = QLineEdit()

@@ -67,7 +67,7 @@ class ScoresBox(QGroupBox):
     def _on_compared(self, answer: "tuple[Run, Run, Scores]") -> None:
         one, other, scores = answer
         both = scores.true_positives
-        text = self.tr("{:,} in both, {:,} only in {}, {:,} only in {}").format(
+        text = self.tr("{} in both, {} only in {}, {} only in {}").format(
             both, scores.found - both, one.name, scores.truth - both, other.name
         )
         if scores.rmse_lateral_nm is not None:

@@ -16,12 +16,12 @@ from PyQt6.QtWidgets import (
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from ui.job import Job
+from ui.number_box import WholeBox
 from ui.panels.controls import typed_path, without_wheel
 from ui.panels.readings import CameraState, RigState, readings_of
 from ui.panels.record_place import free_name, room, why_not
@@ -107,7 +107,7 @@ class RecordPanel(QWidget):
         self.name = QLineEdit("recording-001")
         self.name.setObjectName("record_name")
         self.name.setToolTip(self.tr("Of the recording; a number at its end counts up by itself."))
-        self.count = QSpinBox()
+        self.count = WholeBox()
         self.count.setObjectName("record_count")
         self.count.setRange(1, 100_000_000)
         self.count.setValue(1000)

@@ -13,12 +13,12 @@ from PyQt6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from ui.latest import Latest
+from ui.number_box import WholeBox
 from ui.overlay import COLOUR_MAP, ZLegend
 from ui.quick_plots import histogram, rendered
 from ui.theme import BLUE
@@ -43,7 +43,7 @@ class ResultsPlots(QWidget):
         self.column.setObjectName("plots_column")
         self.column.setToolTip(self.tr("The column whose values are counted."))
         self.column.currentTextChanged.connect(self._count)
-        self._histogram = pg.PlotWidget()
+        self._histogram = pg.PlotWidget(enableMenu=False)
         self._histogram.setLabel("left", self.tr("rows"))
         self._histogram.hideButtons()
         self._bars = self._histogram.plot(
@@ -52,12 +52,11 @@ class ResultsPlots(QWidget):
         self.counted = QLabel()
         self.counted.setObjectName("plots_counted")
 
-        self.pixel_nm = QSpinBox()
+        self.pixel_nm = WholeBox()
         self.pixel_nm.setObjectName("plots_pixel")
         self.pixel_nm.setRange(1, 1000)
         self.pixel_nm.setValue(100)
         self.pixel_nm.setSuffix(" nm")
-        self.pixel_nm.setKeyboardTracking(False)
         self.pixel_nm.setToolTip(self.tr("Size of a pixel of the picture below, in the sample."))
         self.pixel_nm.valueChanged.connect(self._render)
         self.coloured = QCheckBox(self.tr("Colour by z"))
@@ -67,7 +66,7 @@ class ResultsPlots(QWidget):
         self.image = pg.ImageItem(
             autoDownsample=True
         )  # no emitter is lost between pixels of the screen
-        self._picture = pg.PlotWidget()
+        self._picture = pg.PlotWidget(enableMenu=False)
         self._picture.addItem(self.image)
         self._picture.setAspectLocked(True)
         self._picture.invertY(True)
@@ -155,7 +154,7 @@ class ResultsPlots(QWidget):
         name, edges, counts, middle = counted
         if len(counts):
             self._bars.setData(edges, counts)
-            self.counted.setText(self.tr("median {}").format(f"{middle:,.5g}"))
+            self.counted.setText(self.tr("median {}").format(f"{middle:.5g}"))
         else:
             self._bars.setData([0, 1], [0])
             self.counted.setText(self.tr("no values") if name else "")

@@ -129,7 +129,7 @@ class ResultsTable(QWidget):
                 origin = found.origin | {"filter": text}
                 chosen = Localizations(found.table.iloc[rows], origin)
             write_localizations(chosen, path)
-            return self.tr("{} rows written to {}.").format(f"{len(chosen):,}", path.name)
+            return self.tr("{} rows written to {}.").format(len(chosen), path.name)
 
         self._tell(self.tr("Writing {}...").format(path.name))
         self._writing.ask(writing)
@@ -195,7 +195,7 @@ class ResultsTable(QWidget):
         total = 0 if self._found is None else len(self._found)
         shown = self.model.rowCount()
         text = self.tr("{} rows") if shown == total else self.tr("{} of {} rows")
-        self.counted.setText(text.format(f"{shown:,}", f"{total:,}"))
+        self.counted.setText(text.format(shown, total))
 
     def _ask_export(self) -> None:
         name, _ = QFileDialog.getSaveFileName(self, self.tr("Export"), "", _FORMATS)

@@ -3,9 +3,10 @@
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from PyQt6.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QWidget
+from PyQt6.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QWidget
 
 from dsacq.errors import SettingsError
+from ui.number_box import WholeBox
 from ui.panels.controls import number_box, set_quietly, without_wheel
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ class PriorsForm(QWidget):
         self.network.setToolTip(
             tr("nano: live on a CPU. small: more precise. full: the best, for a GPU.")
         )
-        self.steps = QSpinBox()
+        self.steps = WholeBox()
         self.steps.setObjectName("train_steps")
         self.steps.setRange(1, 10_000_000)
         self.steps.setSingleStep(1000)
         self.steps.setSuffix(tr(" steps"))
-        self.steps.setToolTip(tr("How long to train: at least 10,000, better 50,000 on a GPU."))
+        self.steps.setToolTip(tr("How long to train: at least 10000, better 50000 on a GPU."))
         without_wheel(self.network, self.steps)
         self.density = number_box(
             "train_density",
