@@ -187,7 +187,7 @@ def run(folder: Path, minutes: float, size: int, fps: float, aloud: bool) -> Soa
 
 
 HEAD = (
-    "    s  received   written  analysed  lost  buffer      MB   late 50 %  95 %  longest ms   load"
+    "    s  received   written  analysed  lost  buffer      MB   late 50 %   95 %   longest   load"
 )
 
 
@@ -196,8 +196,8 @@ def line(look: Look) -> str:
     load = "" if look.load is None else f"{look.load:7.1f}"
     return (
         f"{look.elapsed_s:5.0f} {look.received:9d} {look.written:9d} {look.analysed:9d} "
-        f"{look.lost:5d}  {look.buffer_fill:6.1%} {look.memory_mb:7.0f}       {median:5.1f} "
-        f"{high:5.1f}      {longest:6.0f} {load}"
+        f"{look.lost:5d}  {look.buffer_fill:6.1%} {look.memory_mb:7.0f}      {median:6.1f} "
+        f"{high:6.1f} {longest:6.0f} ms {load}"
     )
 
 
