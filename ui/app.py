@@ -10,11 +10,25 @@ if TYPE_CHECKING:
     from ui.window import MainWindow
 
 
+_NO_DISPLAY = 2  # exit code
+
+
 def run(rig_file: Path | None) -> int:
     """Open the window on a rig file, or on the simulated bench; returns when it is closed.
 
-    Raises FileError or SettingsError for the rig file, before a window opens.
+    Returns the exit code of the program: 2, with a sentence said, where no window can be opened.
+    Raises FileError or SettingsError for the rig file, before Qt starts.
     """
+    from hardware.rig_file import read_rig
+    from ui.console import say
+    from ui.display import why_no_display
+
+    if rig_file is not None:
+        read_rig(rig_file)
+    if trouble := why_no_display():
+        say(f"Error: {trouble}")
+        return _NO_DISPLAY
+
     from PyQt6.QtWidgets import QApplication
 
     from ui.ends import Application, ending
