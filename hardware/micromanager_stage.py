@@ -11,6 +11,8 @@ from pydantic.dataclasses import dataclass
 from hardware.micromanager import STAGE, XY_STAGE, MicroManager
 from hardware.protocols import DeviceError, check_within
 
+_NOWHERE_UM = 1e7  # 10 m; some adapters turn a position that is not a number into a huge one
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -59,9 +61,14 @@ class MicroManagerStage:
         return self._settings.limits_um
 
     def position_um(self) -> float:
-        if self._in_plane:
-            return float(self._core(f"get_{self._settings.axis}_position", self.label))
-        return float(self._core("get_position", self.label))
+        asked = f"get_{self._settings.axis}_position" if self._in_plane else "get_position"
+        position_um = float(self._core(asked, self.label))
+        if not abs(position_um) < _NOWHERE_UM:  # a way from there would lead anywhere
+            raise DeviceError(
+                self.name,
+                f"its position reads {position_um:g} um, which is none; home or restart it.",
+            )
+        return position_um
 
     def move_to(self, position_um: float) -> None:
         check_within(self.name, f"position {position_um} um", position_um, self.limits_um)
