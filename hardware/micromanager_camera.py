@@ -17,6 +17,7 @@ from hardware.micromanager import CAMERA, SMALL_BUFFER_MB, MicroManager
 from hardware.micromanager_properties import Value
 from hardware.micromanager_sequence import GREY_ONLY, Sequence
 from hardware.protocols import DeviceError, Property, check_within
+from hardware.quantities import Seconds
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class MicroManagerCameraSettings:
 
     kind: Literal["micromanager"] = "micromanager"
     device: str | None = None
-    exposure_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.03
+    exposure_s: Seconds = 0.03
     binning: Annotated[int, Field(ge=1)] = 1
     roi: tuple[int, int, int, int] | None = None
     properties: Mapping[str, str | int | float] = Field(default_factory=dict)

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from hardware.micromanager import STAGE, XY_STAGE, MicroManager
 from hardware.protocols import DeviceError, check_within
+from hardware.quantities import Position
 
 _NOWHERE_UM = 1e7  # 10 m; some adapters turn a position that is not a number into a huge one
 
@@ -26,13 +27,13 @@ class MicroManagerStageSettings:
     kind: Literal["micromanager"] = "micromanager"
     device: str | None = None
     axis: Literal["x", "y", "z"] = "z"
-    limits_um: tuple[float, float]
+    limits_um: tuple[Position, Position]
     tolerance_um: Positive = 0.2
     timeout_s: Positive = 10.0
 
     def __post_init__(self) -> None:
         low, high = self.limits_um
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        if not low < high:
             raise ValueError(f"limits_um={self.limits_um}: expected low, high")
 
 
@@ -55,6 +56,11 @@ class MicroManagerStage:
         if self._in_plane and settings.axis == "z":
             raise DeviceError(name, f"{self.label} is an XY stage; set axis to x or y.")
         self.position_um()
+
+    @property
+    def identity(self) -> str:
+        axis = f"axis {self._settings.axis} of " if self._in_plane else ""
+        return f"{axis}{self.label} of Micro-Manager"
 
     @property
     def limits_um(self) -> tuple[float, float]:

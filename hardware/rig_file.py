@@ -27,6 +27,7 @@ from hardware.micromanager import MicroManagerSettings
 from hardware.micromanager_camera import MicroManagerCameraSettings
 from hardware.micromanager_light import MicroManagerLaserSettings, MicroManagerShutterSettings
 from hardware.micromanager_stage import MicroManagerStageSettings
+from hardware.rig_plausible import refusals
 from hardware.simulated import (
     SimulatedLaserSettings,
     SimulatedShutterSettings,
@@ -120,6 +121,8 @@ class RigSettings:
                 )
         if self.use.mask is not None and self.slm is None:
             raise ValueError("use.mask is given: expected a table slm to show it on")
+        if impossible := list(refusals(self)):
+            raise ValueError("; ".join(impossible))
 
     def devices(self) -> Iterator[tuple[str, Any]]:
         """Names and settings of the devices, in the order in which they are opened: light first,

@@ -61,7 +61,7 @@ def disc(samples: int, optics: Optics, pixel_um: float) -> np.ndarray:
     return np.hypot(axis[:, None], axis) < optics.focal_4f_um * optics.na_sample / 100
 
 
-ANGLES = st.floats(-7, 7)
+ANGLES = st.floats(-6.28, 6.28)
 PLACES = st.floats(-5000, 5000)
 
 
@@ -297,7 +297,7 @@ def test_settings_as_files_give_them() -> None:
         (PupilAlignment, {"scale": 0}, "scale = 0"),
         (PupilAlignment, {"center_px": [1, 2]}, "center_px is not a known key"),
         (GreyLevels, {"levels_per_2pi": 1}, "levels_per_2pi = 1"),
-        (Carrier, {"period_px": 1.5}, "period_px = 1.5"),
+        (Carrier, {"period_px": 1.5}, "period_px=1.5"),
     ):
         with pytest.raises(SettingsError, match=words):
             validated(kind, values, "rig.toml")
