@@ -22,15 +22,19 @@ def bounded(low: float, high: float, unit: str = "", others: Iterable[str] = ())
         if low <= value <= high:  # not a number is neither
             return value
         meant = likely_unit(value, (low, high), unit, units)
-        raise ValueError(f"expected {low:g} to {high:g}{unit and f' {unit}'}{meant}")
+        raise ValueError(f"expected {_told(low)} to {_told(high)}{unit and f' {unit}'}{meant}")
 
     return AfterValidator(check)
 
 
 def likely_unit(value: float, bounds: tuple[float, float], unit: str, others: Iterable[str]) -> str:
-    """ "; as nm it is 0.58 um", or "" where none of the other units brings it within the bounds."""
+    """What to give where one of the other units brings a value within the bounds, or nothing."""
     for other in others:
         converted = value * (_SIZES[other] / _SIZES[unit])
         if bounds[0] <= converted <= bounds[1]:
-            return f"; if {value:g} was meant in {other}, give {converted:.4g}"
+            return f"; if {_told(value)} was meant in {other}, give {_told(converted)}"
     return ""
+
+
+def _told(value: float) -> str:
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"

@@ -35,13 +35,14 @@ def refusals(settings: "RigSettings") -> Iterator[str]:
 def remarks(settings: "RigSettings") -> Iterator[str]:
     """What is unusual, and likely a slip, each as a sentence."""
     yield from _unusual_optics(settings)
+    yield from _unusual_focus(settings)
     yield from _unusual_camera(settings)
     yield from _unusual_light(settings)
     carrier = settings.pattern.carrier
     if carrier is not None and carrier.period_px < 4:
         yield (
-            f"pattern.carrier.period_px = {carrier.period_px:g} is fine: {100 * carrier.share:.0f} "
-            "% of the light goes where it is to go; 4 or more send 81 % and above."
+            f"pattern.carrier.period_px = {carrier.period_px:g} sends only "
+            f"{100 * carrier.share:.0f} % of the light where it is to go; 4 send 81 %, 8 send 95 %."
         )
     if settings.pattern.levels.lut is None and settings.pattern.levels.levels_per_2pi < 50:
         yield (
@@ -138,25 +139,39 @@ def _unusual_optics(settings: "RigSettings") -> Iterator[str]:
     bottom, top = optics.z_range_um
     if top - bottom > _DEEP_UM or max(abs(bottom), abs(top)) > _DEEP_UM:
         yield (
-            f"optics.z_range_um = [{bottom:g}, {top:g}] is deep for one mask; in nm it would be "
-            f"[{bottom / 1000:g}, {top / 1000:g}]."
+            f"optics.z_range_um = [{bottom:g}, {top:g}] is deep for one mask; if it was meant in "
+            f"nm, give [{bottom / 1000:g}, {top / 1000:g}]."
         )
     if not bottom - _DEEP_UM <= optics.focus_um <= top + _DEEP_UM:
         yield (
             f"optics.focus_um = {optics.focus_um:g} is far from the emitters, which are at "
             f"z_range_um = [{bottom:g}, {top:g}]."
         )
-    for key in _STAGES:
-        stage = getattr(settings, key)
-        way_um = stage.limits_um[1] - stage.limits_um[0] if stage is not None else 0.0
-        if key == "focus" and way_um > _LONG_WAY_UM:
-            yield f"focus.limits_um leave it {way_um / 1000:g} mm of way: can nothing collide?"
+
+
+def _unusual_focus(settings: "RigSettings") -> Iterator[str]:
+    if settings.focus is None:
+        return
+    (low, high), focus_um = settings.focus.limits_um, settings.optics.focus_um
+    if high - low > _LONG_WAY_UM:
+        yield (
+            f"focus.limits_um = [{low:g}, {high:g}] leave it {(high - low) / 1000:g} mm of way: "
+            "can nothing collide?"
+        )
+    if not low <= focus_um <= high:
+        yield (
+            f"optics.focus_um = {focus_um:g} lies outside focus.limits_um = [{low:g}, {high:g}], "
+            "unless the stage's zero is not at the coverslip."
+        )
 
 
 def _unusual_camera(settings: "RigSettings") -> Iterator[str]:
     exposure_s = settings.camera.exposure_s
     if exposure_s > _LONG_S:
-        yield f"camera.exposure_s = {exposure_s:g}: in ms it would be {exposure_s / 1000:g}."
+        yield (
+            f"camera.exposure_s = {exposure_s:g} is long; if it was meant in ms, give "
+            f"{exposure_s / 1000:g}."
+        )
 
 
 def _unusual_light(settings: "RigSettings") -> Iterator[str]:
@@ -164,14 +179,14 @@ def _unusual_light(settings: "RigSettings") -> Iterator[str]:
         limit_mw = laser.limit_mw
         if limit_mw < _FAINT_MW:
             yield (
-                f"lasers.{name}.limit_mw = {limit_mw:g} lets through very little; in W it would "
-                f"be {1000 * limit_mw:g}."
+                f"lasers.{name}.limit_mw = {limit_mw:g} lets very little through; if it was meant "
+                f"in W, give {1000 * limit_mw:g}."
             )
         if limit_mw > _STRONG_MW:
             yield f"lasers.{name}.limit_mw = {limit_mw:g} is {limit_mw / 1000:g} W."
     for name, power_mw in settings.use.lasers_mw.items():
         if power_mw < _FAINT_MW <= settings.lasers[name].limit_mw:
             yield (
-                f"use.lasers_mw.{name} = {power_mw:g} is very little; in W it would be "
-                f"{1000 * power_mw:g}."
+                f"use.lasers_mw.{name} = {power_mw:g} is very little; if it was meant in W, "
+                f"give {1000 * power_mw:g}."
             )

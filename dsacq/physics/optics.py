@@ -13,7 +13,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 # As wide as any microscope of light needs; the units are those that such lengths come in.
 Wavelength = Annotated[Positive, bounded(0.15, 4, "um", ("nm", "mm", "m"))]  # that glass lets pass
 Pitch = Annotated[Positive, bounded(0.1, 1500, "um", ("mm", "nm", "m"))]  # of pixels
-_Focal = Annotated[Positive, bounded(1e3, 1e7, "um", ("mm", "cm", "m", "nm"))]
+_Focal = Annotated[Positive, bounded(1e3, 1e7, "um", ("mm", "m", "cm", "nm"))]
 _Index = Annotated[Positive, bounded(1, 3)]
 _Magnification = Annotated[Positive, bounded(0.5, 2000)]
 _Depth = Annotated[_Finite, bounded(-2000, 2000, "um", ("nm",))]  # an objective's way to the sample

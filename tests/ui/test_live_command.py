@@ -251,7 +251,7 @@ def test_a_rig_that_works(dsacq: Run, rig: Path) -> None:
         "ok    561          simulated    dark, up to 100 mW",
         "ok    640          simulated    dark, up to 200 mW",
         "ok    illumination simulated    closed",
-        "ok    slm          simulated    640 x 600 pixels of 8 um",
+        "ok    slm          simulated    640 x 600 pixels of 8 um, the pupil 544 across",
         "ok    focus        simulated    at 4.50 um, limits -20 to 20 um",
         "ok    camera       simulated    64 x 48 pixels, exposure 20 ms",
     ]
