@@ -30,20 +30,23 @@ class Sequence:
     def __init__(self, core: Core, label: str) -> None:
         self._core, self._label = core, label
         self._others: frozenset[str] = frozenset()  # cameras whose frames are not this one's
+        self._left = 0  # frames that waited when the last was taken
+        self._skipped = 0  # frames before the last time that somebody began a new count
         self._closed = False
         self._asked: int | None = 0  # frames, None until stopped
         self._newest_only = self._stopped = False
         self._taken = 0
         self._last_index = -1
-        self._skipped = 0  # frames before the last time that another program began a new count
-        self._last_waiting = self._left = 0
+        self._last_waiting = 0
         self._looked_s = 0.0
         self._first_tags: Tags = {}
 
     def start(self, count: int | None, newest_only: bool, others: frozenset[str]) -> None:
         """Of the camera that MMCore records from. others: cameras that may send frames too."""
-        self._newest_only, self._others = newest_only, others
-        self.forget()
+        self._others, self._left, self._skipped = others, 0, 0
+        self._newest_only, self._stopped, self._asked = newest_only, False, 0
+        self._taken, self._last_index, self._last_waiting = 0, -1, 0
+        self._first_tags = {}
         # With True it stops at a full buffer, and says so. With False, as in the continuous
         # mode of Micro-Manager, all that waits is thrown away, silently: good for looking.
         self._core("start_sequence_acquisition", count or _UNTIL_STOPPED, 0.0, not newest_only)
@@ -51,10 +54,7 @@ class Sequence:
 
     def forget(self) -> None:
         """Let the last sequence be over, and its frames gone; not while it runs."""
-        self._stopped, self._asked = False, 0
-        self._taken, self._last_index, self._skipped = 0, -1, 0
-        self._last_waiting = self._left = 0
-        self._first_tags = {}
+        self._asked, self._left = 0, 0
 
     def next_frame(self, timeout_s: float) -> Frame | None:
         """As of a FrameStream. Raises DeviceError when the camera ended the sequence by itself, and
@@ -128,6 +128,13 @@ class Sequence:
         self._left = waiting - 1
         return self._frame(pixels, tags)
 
+    def _disturbed(self, how: str) -> DeviceError:
+        return DeviceError(
+            self._core.device,
+            f"another program has interfered with Micro-Manager's buffer: {how} after "
+            f"{self._taken} frames were taken; let only one program use Micro-Manager meanwhile.",
+        )
+
     def _newest(self) -> Frame | None:
         if self._core.attached and time.monotonic() < self._looked_s + 1 / _BRIDGE_LOOKS_PER_S:
             return None
@@ -174,13 +181,6 @@ class Sequence:
         )
         self._first_tags = self._first_tags or tags
         return frame
-
-    def _disturbed(self, how: str) -> DeviceError:
-        return DeviceError(
-            self._core.device,
-            f"another program has interfered with Micro-Manager's buffer: {how} after "
-            f"{self._taken} frames were taken; let only one program use Micro-Manager meanwhile.",
-        )
 
     def _complete(self) -> bool:
         """Whether a sequence that has ended, its frames taken, ended as it should."""
