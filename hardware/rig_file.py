@@ -14,6 +14,7 @@ from dsacq.config import read_toml, validated
 from dsacq.data import Roi
 from dsacq.errors import SettingsError
 from dsacq.files.camera_maps import MAPS, with_maps
+from dsacq.files.reading import is_there
 from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.optics import STANDARD_OPTICS, Optics, Positive
@@ -200,7 +201,7 @@ def _anchored(settings: RigSettings, folder: Path) -> RigSettings:
     pattern = replace(pattern, levels=table(pattern.levels), correction=there(pattern.correction))
     if use.mask is not None:
         use = replace(use, mask=replace(use.mask, file=there(use.mask.file)))
-    if use.model is not None and (folder / use.model).exists():
+    if use.model is not None and is_there(folder / use.model, Path.is_file):
         use = replace(use, model=str(folder / use.model))
     manager = settings.micromanager
     if manager is not None:

@@ -303,3 +303,19 @@ def test_settings_as_files_give_them() -> None:
             validated(kind, values, "rig.toml")
     with pytest.raises(FileError, match=r"lut\.csv"):
         GreyLevels(lut=Path("lut.csv")).table(0.58)
+
+
+@pytest.mark.parametrize("period_px", [2.25, 2.5, 3, 4, 8, 20.5])
+def test_the_share_of_light_that_a_carrier_steers(period_px: float) -> None:
+    sub = 64  # samples of the light's field in each pixel, which has one phase
+    columns = np.arange(int(period_px * 128))  # whole periods
+    steps = np.repeat(2 * np.pi * columns / period_px, sub)
+    slope = 2 * np.pi / period_px * (np.arange(len(steps)) + 0.5) / sub
+    steered = abs(np.exp(1j * (steps - slope)).mean()) ** 2
+    assert Carrier(period_px=period_px).share == pytest.approx(steered, abs=1e-3)
+
+
+@pytest.mark.parametrize("period_px", [2.0, 1.0, 0.0, -8.0, float("nan")])
+def test_a_carrier_that_steers_to_both_sides_is_none(period_px: float) -> None:
+    with pytest.raises(SettingsError, match="period_px"):
+        validated(Carrier, {"period_px": period_px}, "rig.toml")

@@ -109,20 +109,23 @@ def _model(settings: "RigSettings", given: Path | None) -> "Model | None":
 
 def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
     from dsacq.files.mask_library import MASKS
+    from dsacq.files.reading import is_there
     from dsacq.simulation.settings import MaskChoice, chosen_mask
 
     choice = settings.use.mask
     if given is not None:
-        if not given.exists() and str(given) not in MASKS:
+        if not is_there(given) and str(given) not in MASKS:
             designs = ", ".join(MASKS)
             raise FileError(f"{given}: is neither a mask file nor a design; those are {designs}.")
-        choice = MaskChoice(file=given) if given.exists() else MaskChoice(design=str(given))
+        choice = MaskChoice(file=given) if is_there(given) else MaskChoice(design=str(given))
     return None if choice is None else chosen_mask(choice, settings.optics, Path())
 
 
 def _require_new(folder: Path) -> None:
     """Before devices are opened: the recording itself would refuse it when the lasers are on."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    from dsacq.files.reading import is_there
+
+    if is_there(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise FileError(f"{folder}: there is such a folder already; choose another name.")
 
 
