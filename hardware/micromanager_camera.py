@@ -178,7 +178,7 @@ class MicroManagerCamera:
         """
         with self._lock:
             before = self.shape, self.roi, self.binning
-            whole = self._region_is_whole()
+            whole = self.shape == self._binned_sensor()
             try:
                 yield
             finally:
@@ -205,7 +205,9 @@ class MicroManagerCamera:
         with self._lock:
             self._require_still("a second sequence")
             self._check_pictures()
-            self._check_region(self.roi)
+            roi = self.roi
+            if (roi.height, roi.width) == self.shape:  # else it does not tell of the pictures
+                self._check_region(roi)
             if not 0 < self.exposure_s < math.inf:
                 raise DeviceError(
                     self.name, f"its exposure reads {self.exposure_s * 1000:g} ms; set one first."
@@ -270,10 +272,6 @@ class MicroManagerCamera:
     def _binned_sensor(self) -> tuple[int, int]:
         rows, columns = (pixels // self.binning for pixels in self._sensor_shape)
         return rows, columns
-
-    def _region_is_whole(self) -> bool:
-        roi = self.roi
-        return (roi.height, roi.width) == self._binned_sensor()
 
     def _check_region(self, roi: Roi) -> None:
         rows, columns = self._binned_sensor()
