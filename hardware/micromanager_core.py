@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from dsacq.files.reading import is_there
+from dsacq.files.paths import is_there
 from hardware.protocols import DeviceError
 
 Tags = dict[str, str]

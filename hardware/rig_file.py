@@ -14,7 +14,7 @@ from dsacq.config import read_toml, validated
 from dsacq.data import Roi
 from dsacq.errors import SettingsError
 from dsacq.files.camera_maps import MAPS, with_maps
-from dsacq.files.reading import is_there
+from dsacq.files.paths import is_there
 from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.optics import STANDARD_OPTICS, Optics, Positive

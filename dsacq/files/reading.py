@@ -1,7 +1,7 @@
 """The border where what a library raises becomes a sentence for the user."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,18 +21,6 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise FileError(f"{path}: cannot be read as {kind} ({reason(error)}).") from error
-
-
-def is_there(path: Path, kind: Callable[[Path], bool] = Path.exists) -> bool:
-    """Whether there is such a path, or with `Path.is_file` and `Path.is_dir` such a file or folder.
-
-    Nothing is where the system refuses to look: at a name that is too long, or in a folder that is
-    closed. Path itself raises OSError then.
-    """
-    try:
-        return kind(path)
-    except (OSError, ValueError):
-        return False
 
 
 def reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ from rig_samples import CAMERA, EXAMPLES, OPTICS, SMALL, write_rig
 
 from dsacq.data import Roi
 from dsacq.errors import FileError, SettingsError, UserError
-from dsacq.files.reading import is_there
+from dsacq.files.paths import is_there
 from dsacq.physics.camera import IdealCamera, ScmosCamera
 from hardware.asi import AsiSettings
 from hardware.protocols import DeviceError

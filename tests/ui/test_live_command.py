@@ -249,7 +249,6 @@ def test_the_simulated_bench_says_that_it_is_one(dsacq: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("live", "--rig", BENCH, "--frames", 1, "-o", "LONG"), "LONG: cannot be made"),
         (
             ("live", "--rig", BENCH, "--frames", 1, "-o", "a", "--model", "LONG"),
             "LONG: there is no such model",

@@ -39,12 +39,11 @@ def design(
     Example: `dsacq design design-learned.toml -o learned.tif --max-minutes 30`
     """
     from dsacq.design.settings import FisherDesign, read_design
-    from dsacq.files.reading import is_there
     from dsacq.simulation.settings import chosen_mask
 
     if output.suffix.lower() not in _ENDINGS:
         raise FileError(f"{output}: a mask's file name ends in .tif.")
-    if not is_there(output.parent, Path.is_dir):
+    if not output.parent.is_dir():
         raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
     if max_minutes is not None and max_minutes <= 0:
         raise SettingsError(f"max-minutes {max_minutes:g} is not above 0.")

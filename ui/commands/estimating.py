@@ -105,11 +105,9 @@ def estimate(
 
 
 def _check_output(output: Path, given: tuple[Path | None, ...]) -> None:
-    from dsacq.files.reading import is_there
-
     if output.suffix.lower() == ".png":
         raise FileError(f"{output}: the picture gets that name; let the config's end in .toml.")
-    if not is_there(output.parent, Path.is_dir):
+    if not output.parent.is_dir():
         raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
     if output.resolve() in {path.resolve() for path in given if path is not None}:
         raise FileError(f"{output}: is read by this command; write the config to another file.")

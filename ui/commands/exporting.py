@@ -23,13 +23,12 @@ def export_onnx(
 
     Example: `dsacq export-onnx tetrapod.safetensors -o tetrapod.onnx`
     """
-    from dsacq.files.reading import is_there
     from dsacq.networks.model_file import load_model
     from dsacq.networks.onnx_export import export_onnx as exported
 
     if output.suffix != _SUFFIX:
         raise FileError(f"{output}: an ONNX file's name ends in {_SUFFIX}.")
-    if not is_there(output.parent, Path.is_dir):
+    if not output.parent.is_dir():
         raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
     exported(load_model(find_model(model)), output)
     say(f"The network of {model} written to {output}.")

@@ -109,7 +109,7 @@ def _model(settings: "RigSettings", given: Path | None) -> "Model | None":
 
 def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
     from dsacq.files.mask_library import MASKS
-    from dsacq.files.reading import is_there
+    from dsacq.files.paths import is_there
     from dsacq.simulation.settings import MaskChoice, chosen_mask
 
     choice = settings.use.mask
@@ -123,9 +123,7 @@ def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
 
 def _require_new(folder: Path) -> None:
     """Before devices are opened: the recording itself would refuse it when the lasers are on."""
-    from dsacq.files.reading import is_there
-
-    if is_there(folder) and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileError(f"{folder}: there is such a folder already; choose another name.")
 
 

@@ -30,7 +30,7 @@ def shipped_models() -> Path:
 def find_model(given: Path) -> Path:
     """A model by path or, without one, by name: in the model folder, then among those that come
     with dsacq. Raises FileError."""
-    from dsacq.files.reading import is_there
+    from dsacq.files.paths import is_there
 
     if is_there(given):
         return given
@@ -56,7 +56,7 @@ def models(
 
     Example: `dsacq models .`
     """
-    from dsacq.files.reading import is_there
+    from dsacq.files.paths import is_there
     from dsacq.networks.model_file import read_card
 
     found: list[Path] = []

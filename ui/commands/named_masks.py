@@ -15,7 +15,7 @@ def mask_named(name: str, optics: "Optics") -> "PhaseMask":
     """For these optics. Raises FileError or SettingsError."""
     from dsacq.files.mask_library import MASKS
     from dsacq.files.masks import read_mask
-    from dsacq.files.reading import is_there
+    from dsacq.files.paths import is_there
 
     if name in MASKS:
         return MASKS[name][0](optics)

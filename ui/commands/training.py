@@ -41,7 +41,6 @@ def train(
     Example: `dsacq train train-bench.toml -o bench.safetensors --max-minutes 60`
     """
     from dsacq.device import chosen_device
-    from dsacq.files.reading import is_there
     from dsacq.networks.model_file import load_model, save_model
     from dsacq.simulation.settings import chosen_mask
     from dsacq.training.checkpoint import SUFFIX as CHECKPOINT
@@ -50,7 +49,7 @@ def train(
 
     if output.suffix != SUFFIX:
         raise FileError(f"{output}: a model file's name ends in {SUFFIX}.")
-    if not is_there(output.parent, Path.is_dir):
+    if not output.parent.is_dir():
         raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
     if max_minutes is not None and max_minutes <= 0:
         raise SettingsError(f"max-minutes {max_minutes:g} is not above 0.")
