@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from dsacq.patience import Patience
 from hardware.protocols import DeviceError, check_within
+from hardware.quantities import Position
 from hardware.serial_port import ANSWER_S, Query, SerialPort
 
 _POLL_S = 0.02
@@ -42,7 +43,7 @@ class AsiSettings:
     kind: Literal["asi"] = "asi"
     port: Annotated[str, StringConstraints(min_length=1)]
     axis: Annotated[str, StringConstraints(pattern="^[A-Z]$")] = "Z"
-    limits_um: tuple[Finite, Finite]
+    limits_um: tuple[Position, Position]
     tolerance_um: Positive = 0.2
     timeout_s: Positive = 10.0
     baud: Literal[9600, 19200, 28800, 115200] = 9600

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dsacq.errors import SettingsError
 from dsacq.physics.camera import Camera, ScmosCamera
-from dsacq.physics.optics import STANDARD_OPTICS, Optics, Positive
+from dsacq.physics.optics import STANDARD_OPTICS, Optics, Pitch, Positive
 from dsacq.physics.pupil import PsfModel
 from dsacq.physics.zernike import noll
 from dsacq.simulation.emitters import Emission
@@ -63,7 +63,7 @@ class BenchSettings:
     )
     seed: _Seed = 0
     slm_shape: tuple[_Samples, _Samples] = (1080, 1920)
-    slm_pixel_um: Positive = 8.0
+    slm_pixel_um: Pitch = 8.0
     true_alignment: PupilAlignment = PupilAlignment()
     true_levels: GreyLevels = GreyLevels()
     aberration_rad: dict[Annotated[int, Field(ge=1, le=200)], Finite] = Field(default_factory=dict)

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
 from hardware.protocols import DeviceError, check_within
+from hardware.quantities import Milliwatts
 from hardware.serial_port import Query, SerialPort
 
 _BAUD = 115200
@@ -35,8 +36,8 @@ class IchromeSettings:
     kind: Literal["ichrome"] = "ichrome"
     port: Annotated[str, StringConstraints(min_length=1)]
     line: Annotated[int, Field(ge=1, le=5)] | Annotated[str, StringConstraints(min_length=1)]
-    mw_at_full: Positive
-    limit_mw: Positive
+    mw_at_full: Milliwatts
+    limit_mw: Milliwatts
     modulation: Literal["cw", "ttl"] = "cw"
 
     def __post_init__(self) -> None:
@@ -84,6 +85,10 @@ class IchromeLaser:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def identity(self) -> str:
+        return f"{self._line} of the iChrome at {self._settings.port}"
 
     @property
     def limit_mw(self) -> float:

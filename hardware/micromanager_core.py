@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
+from dsacq.files.paths import is_there
 from hardware.protocols import DeviceError
 
 Tags = dict[str, str]
@@ -139,9 +140,9 @@ def open_in_process(
     """Raises DeviceError when Micro-Manager, its adapters or one of the devices fail to open."""
     require_pycromanager(name)
     folder = _demo_adapters(name) if adapters == "demo" else adapters or _installed_adapters(name)
-    if not folder.is_dir():
+    if not is_there(folder, Path.is_dir):
         raise DeviceError(name, f"{folder}, the folder of device adapters, does not exist.")
-    if not config.is_file():
+    if not is_there(config, Path.is_file):
         raise DeviceError(name, f"there is no configuration file {config}.")
     with opening:
         refuse_second(name)

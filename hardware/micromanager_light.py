@@ -13,6 +13,7 @@ from hardware.micromanager import SHUTTER, MicroManager
 from hardware.micromanager_core import Core
 from hardware.micromanager_properties import Value, describe, number, same, set_property
 from hardware.protocols import DeviceError, check_within
+from hardware.quantities import Milliwatts
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _STRICT = ConfigDict(extra="forbid")
@@ -42,6 +43,10 @@ class MicroManagerShutter:
         self.label = manager.label(name, settings.device, "get_shutter_device", (SHUTTER,))
         manager.take_light()
         self.set_opened(False)
+
+    @property
+    def identity(self) -> str:
+        return f"the shutter {self.label} of Micro-Manager"
 
     @property
     def opened(self) -> bool:
@@ -77,7 +82,7 @@ class MicroManagerLaserSettings:
     on_property: str
     on_value: str = "On"
     off_value: str = "Off"
-    limit_mw: Positive
+    limit_mw: Milliwatts
 
     def __post_init__(self) -> None:
         if same(self.on_value, self.off_value):

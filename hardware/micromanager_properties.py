@@ -1,5 +1,6 @@
 """Properties of Micro-Manager's devices, typed and limited."""
 
+import math
 from typing import Literal
 
 from hardware.micromanager_core import Core
@@ -50,11 +51,12 @@ def set_property(core: Core, label: str, name: str, value: Value) -> None:
 
 
 def number(value: Value) -> float | None:
-    """The number that a value or a text is, if it is one."""
+    """The number that a value or a text is, if it is a finite one."""
     try:
-        return float(value)
-    except ValueError:
+        found = float(value)
+    except (ValueError, OverflowError):
         return None
+    return found if math.isfinite(found) else None
 
 
 def same(value: Value, other: Value) -> bool:
@@ -73,7 +75,7 @@ def _text(found: Property, value: Value) -> str | None:
         return str(value)
     asked = number(value)
     low, high = found.limits or (float("-inf"), float("inf"))
-    if asked is None or not low <= asked <= high or asked - asked != 0:  # infinite, not a number
+    if asked is None or not low <= asked <= high:
         return None
     if found.kind == "whole number":
         return str(int(asked)) if asked == int(asked) else None

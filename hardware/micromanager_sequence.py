@@ -16,18 +16,24 @@ GREY_ONLY = "only grey pictures of 8 or 16 bits can be used: set its PixelType."
 
 _UNTIL_STOPPED = 2**31 - 1
 _LOOK_S = 0.01
+_EMPTY = "is empty"  # MMCore of a buffer that holds no frame
 _LATE_S = 0.1  # a frame may reach the buffer just after the camera says that it has ended
 _BRIDGE_LOOKS_PER_S = 20.0
 
 
 class Sequence:
-    """The running, or last, sequence of the camera that MMCore records from.
+    """The running, or last, sequence of a camera of MMCore's, by Micro-Manager's name of it.
 
+    MMCore lets others empty its buffer, take frames out of it and put another camera's into it,
+    without a word; whatever that does to a sequence of which each frame is wanted is an error here.
     One thread takes frames; the rest may be used from any.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, label: str) -> None:
+        self._core, self._label = core, label
+        self._others: frozenset[str] = frozenset()  # cameras whose frames are not this one's
+        self._left = 0  # frames that waited when the last was taken
+        self._skipped = 0  # frames before the last time that somebody began a new count
         self._closed = False
         self._asked: int | None = 0  # frames, None until stopped
         self._newest_only = self._stopped = False
@@ -37,7 +43,9 @@ class Sequence:
         self._looked_s = 0.0
         self._first_tags: Tags = {}
 
-    def start(self, count: int | None, newest_only: bool) -> None:
+    def start(self, count: int | None, newest_only: bool, others: frozenset[str]) -> None:
+        """Of the camera that MMCore records from. others: cameras that may send frames too."""
+        self._others, self._left, self._skipped = others, 0, 0
         self._newest_only, self._stopped, self._asked = newest_only, False, 0
         self._taken, self._last_index, self._last_waiting = 0, -1, 0
         self._first_tags = {}
@@ -46,8 +54,13 @@ class Sequence:
         self._core("start_sequence_acquisition", count or _UNTIL_STOPPED, 0.0, not newest_only)
         self._asked = count
 
+    def forget(self) -> None:
+        """Let the last sequence be over, and its frames gone; not while it runs."""
+        self._asked, self._left = 0, 0
+
     def next_frame(self, timeout_s: float) -> Frame | None:
-        """As of a FrameStream. Raises DeviceError when the camera ended the sequence by itself."""
+        """As of a FrameStream. Raises DeviceError when the camera ended the sequence by itself, and
+        when another program has lost or mixed its frames."""
         take = self._newest if self._newest_only else self._oldest
         deadline_s = time.monotonic() + timeout_s
         ended: Patience | None = None
@@ -76,7 +89,7 @@ class Sequence:
 
     @property
     def running(self) -> bool:
-        return not self._closed and bool(self._core("is_sequence_running"))
+        return not self._closed and bool(self._core("is_sequence_running", self._label))
 
     @property
     def overflowed(self) -> bool:
@@ -92,7 +105,7 @@ class Sequence:
     def stop(self) -> None:
         if self.running:
             self._stopped = True
-            self._core("stop_sequence_acquisition")
+            self._core("stop_sequence_acquisition", self._label)
 
     def close(self) -> None:
         try:
@@ -101,9 +114,27 @@ class Sequence:
             self._closed = True
 
     def _oldest(self) -> Frame | None:
-        if self._core("get_remaining_image_count") < 1:
+        waiting: int = self._core("get_remaining_image_count")
+        if waiting < self._left:  # nobody else is to take any: so many wait, or more
+            raise self._disturbed(f"{self._left - waiting} frames that waited are gone")
+        if waiting < 1:
             return None
-        return self._frame(*self._core.pop_image())
+        self._left = waiting
+        try:
+            pixels, tags = self._core.pop_image()
+        except DeviceError as error:
+            if _EMPTY in str(error):
+                raise self._disturbed("the frames that waited are gone") from None
+            raise
+        self._left = waiting - 1
+        return self._frame(pixels, tags)
+
+    def _disturbed(self, how: str) -> DeviceError:
+        return DeviceError(
+            self._core.device,
+            f"another program has interfered with Micro-Manager's buffer: {how} after "
+            f"{self._taken} frames were taken; let only one program use Micro-Manager meanwhile.",
+        )
 
     def _newest(self) -> Frame | None:
         if self._core.attached and time.monotonic() < self._looked_s + 1 / _BRIDGE_LOOKS_PER_S:
@@ -115,11 +146,14 @@ class Sequence:
         try:
             pixels, tags = self._core.last_image()
         except DeviceError as error:
-            if "is empty" in str(error):  # it was full, and has been emptied just now
+            if _EMPTY in str(error):  # it was full, and has been emptied just now
                 return None
             raise
-        if int(tags["ImageNumber"]) == self._last_index:
+        number = int(tags["ImageNumber"])
+        if number + self._skipped == self._last_index or tags.get("Camera") in self._others:
             return None
+        if number + self._skipped < self._last_index:  # somebody has emptied the buffer
+            self._skipped = self._last_index + 1
         return self._frame(pixels, tags)
 
     def _frame(self, pixels: NDArray[Any], tags: Tags) -> Frame:
@@ -128,8 +162,13 @@ class Sequence:
                 self._core.device,
                 f"it sent a picture of {pixels.shape} {pixels.dtype}; {GREY_ONLY}",
             )
+        if tags.get("Camera") in self._others:
+            raise self._disturbed(f"frames of {tags['Camera']} come between those of {self._label}")
+        index = int(tags.pop("ImageNumber")) + self._skipped
+        if index <= self._last_index:
+            raise self._disturbed(f"after frame {self._last_index} it counts from {index} again")
         self._taken += 1
-        self._last_index = int(tags.pop("ImageNumber"))
+        self._last_index = index
         counted = tags.pop("PVCAM-FrameNr", None)
         frame = Frame(
             pixels=pixels.astype(np.uint16, copy=False),

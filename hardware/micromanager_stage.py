@@ -10,6 +10,9 @@ from pydantic.dataclasses import dataclass
 from dsacq.patience import Patience
 from hardware.micromanager import STAGE, XY_STAGE, MicroManager
 from hardware.protocols import DeviceError, check_within
+from hardware.quantities import Position
+
+_NOWHERE_UM = 1e7  # 10 m; some adapters turn a position that is not a number into a huge one
 
 _LOOK_S = 0.5  # two questions to a device
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -25,13 +28,13 @@ class MicroManagerStageSettings:
     kind: Literal["micromanager"] = "micromanager"
     device: str | None = None
     axis: Literal["x", "y", "z"] = "z"
-    limits_um: tuple[float, float]
+    limits_um: tuple[Position, Position]
     tolerance_um: Positive = 0.2
     timeout_s: Positive = 10.0
 
     def __post_init__(self) -> None:
         low, high = self.limits_um
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        if not low < high:
             raise ValueError(f"limits_um={self.limits_um}: expected low, high")
 
 
@@ -56,13 +59,23 @@ class MicroManagerStage:
         self.position_um()
 
     @property
+    def identity(self) -> str:
+        axis = f"axis {self._settings.axis} of " if self._in_plane else ""
+        return f"{axis}{self.label} of Micro-Manager"
+
+    @property
     def limits_um(self) -> tuple[float, float]:
         return self._settings.limits_um
 
     def position_um(self) -> float:
-        if self._in_plane:
-            return float(self._core(f"get_{self._settings.axis}_position", self.label))
-        return float(self._core("get_position", self.label))
+        asked = f"get_{self._settings.axis}_position" if self._in_plane else "get_position"
+        position_um = float(self._core(asked, self.label))
+        if not abs(position_um) < _NOWHERE_UM:  # a way from there would lead anywhere
+            raise DeviceError(
+                self.name,
+                f"its position reads {position_um:g} um, which is none; home or restart it.",
+            )
+        return position_um
 
     def move_to(self, position_um: float) -> None:
         check_within(self.name, f"position {position_um} um", position_um, self.limits_um)

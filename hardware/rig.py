@@ -5,7 +5,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -13,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsacq.ends import ENDS
-from dsacq.errors import FileError, SettingsError, UserError
-from dsacq.files.masks import read_phase
+from dsacq.errors import SettingsError, UserError
 from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.masks import PhaseMask
 from hardware.asi import AsiSettings, AsiStage
@@ -31,7 +29,10 @@ from hardware.micromanager_light import (
 )
 from hardware.micromanager_stage import MicroManagerStage, MicroManagerStageSettings
 from hardware.protocols import SLM, Camera, Device, DeviceError, Laser, Shutter, Stage
+from hardware.pupil_place import leaving
+from hardware.rig_checks import check_device, refuse_misfit
 from hardware.rig_file import RigSettings, noise_of_region
+from hardware.rig_plausible import remarks
 from hardware.simulated import (
     SimulatedLaser,
     SimulatedLaserSettings,
@@ -43,6 +44,7 @@ from hardware.simulated import (
     SimulatedStageSettings,
 )
 from hardware.simulated_camera import SimulatedCamera, SimulatedCameraSettings
+from hardware.slm_correction import read_correction
 from hardware.slm_network import NetworkSLM, NetworkSLMSettings
 from hardware.slm_pattern import Panel, slm_pattern
 from hardware.slm_screen import ScreenSLMSettings
@@ -101,7 +103,11 @@ class Rig:
 
         Raises DeviceError, SettingsError without an SLM, FileError for the files of the pattern.
         """
-        self._needed_slm().show(self.pattern_of(mask))
+        slm = self._needed_slm()
+        panel = Panel(slm.shape, slm.pixel_um)
+        if told := leaving(self.optics, panel, self.settings.pattern.alignment):
+            log.warning("%s: %s.", slm.name, told)
+        slm.show(self.pattern_of(mask))
         self.mask = mask
 
     def pattern_of(self, mask: PhaseMask) -> NDArray[np.uint8]:
@@ -113,7 +119,7 @@ class Rig:
             Panel(slm.shape, slm.pixel_um),
             chosen.alignment,
             chosen.levels.table(self.optics.wavelength_um),
-            correction_rad=_correction(chosen.correction, slm.shape),
+            correction_rad=read_correction(chosen.correction, slm.shape),
             carrier=chosen.carrier,
         )
 
@@ -245,29 +251,40 @@ def open_rig(settings: RigSettings, open_screen: OpenScreen | None = None) -> It
 
 @dataclass(frozen=True)
 class Finding:
-    """What opening a device showed: what it is, or why it did not open."""
+    """What opening a device showed: what it is, or why it did not open.
+
+    remarks: what is unusual about it, which need not be wrong; of the rig as a whole, the device is
+    "rig".
+    """
 
     device: str
     kind: str
     works: bool
     told: str
+    remarks: tuple[str, ...] = ()
 
 
 def check_rig(settings: RigSettings, open_screen: OpenScreen | None = None) -> Generator[Finding]:
     """Open each device, tell what it is, and close it, one after the other."""
-    opener = _Opener(settings, open_screen)
+    if unusual := tuple(remarks(settings)):
+        yield Finding("rig", "settings", True, "possible, but unusual", unusual)
+    opener, failures = _Opener(settings, open_screen), dict[str, str]()
     try:
         for name, one in settings.devices():
             try:
                 device = opener.open(name, one)
                 try:
-                    told = _described(device)
+                    told, unusual = check_device(device, settings)
                 finally:
                     device.close()
             except UserError as error:
-                yield Finding(name, one.kind, False, str(error))
+                before = failures.setdefault(str(error), name)
+                same = before != name  # Micro-Manager itself, of which each of its devices tells
+                yield Finding(
+                    name, one.kind, False, f"the same as for {before}." if same else str(error)
+                )
             else:
-                yield Finding(name, one.kind, True, told)
+                yield Finding(name, one.kind, True, told, unusual)
     finally:
         if opener.manager is not None:
             opener.manager.close()
@@ -280,9 +297,25 @@ class _Opener:
         self._settings, self._open_screen = settings, open_screen
         self.bench: Bench | None = None
         self.manager: MicroManager | None = None
+        self._failure: DeviceError | None = None  # of Micro-Manager, which takes long to try
+        self._names: dict[str, str] = {}
 
     def open(self, name: str, settings: Any) -> Any:
-        """Raises DeviceError."""
+        """Raises DeviceError, also for what is open under another name and for a misfit."""
+        device = self._opened(name, settings)
+        try:
+            if thing := getattr(device, "identity", ""):
+                other = self._names.setdefault(thing, name)
+                if other != name:
+                    raise DeviceError(name, f"is {thing}, as {other} is; name it once.")
+            if name == "slm":
+                refuse_misfit(device, self._settings)
+        except BaseException:
+            device.close()
+            raise
+        return device
+
+    def _opened(self, name: str, settings: Any) -> Any:
         match settings:
             case AsiSettings():
                 return AsiStage(name, settings)
@@ -323,40 +356,16 @@ class _Opener:
         raise ValueError(f"settings={settings!r}: of an unknown kind")
 
     def _micromanager(self) -> MicroManager:
+        if self._failure is not None:
+            raise self._failure
         if self.manager is None:
             assert self._settings.micromanager is not None
-            self.manager = MicroManager("Micro-Manager", self._settings.micromanager)
+            try:
+                self.manager = MicroManager("Micro-Manager", self._settings.micromanager)
+            except DeviceError as error:
+                self._failure = error
+                raise
         return self.manager
-
-
-def _correction(path: Path | None, shape: tuple[int, int]) -> NDArray[np.float32] | None:
-    if path is None:
-        return None
-    phase = read_phase(path)
-    if phase.shape != shape:
-        raise FileError(
-            f"{path}: has {phase.shape[0]} rows and {phase.shape[1]} columns, the SLM {shape[0]} "
-            f"and {shape[1]}; give the correction of this SLM."
-        )
-    return phase
-
-
-def _described(device: Any) -> str:
-    """What a device tells of itself."""
-    if hasattr(device, "next_frame"):
-        rows, columns = device.sensor_shape
-        temperature = device.temperature_c()
-        cold = "" if temperature is None else f", {temperature:.0f} C"
-        return f"{columns} x {rows} pixels, exposure {device.exposure_s * 1000:g} ms{cold}"
-    if hasattr(device, "move_to"):
-        low, high = device.limits_um
-        return f"at {device.position_um():z.2f} um, limits {low:g} to {high:g} um"
-    if hasattr(device, "show"):
-        rows, columns = device.shape
-        return f"{columns} x {rows} pixels of {device.pixel_um:g} um"
-    if hasattr(device, "emitting"):
-        return f"dark, up to {device.limit_mw:g} mW"
-    return "open" if device.opened else "closed"
 
 
 def _lights(settings: RigSettings) -> Lights:

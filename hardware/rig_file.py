@@ -14,6 +14,7 @@ from dsacq.config import read_toml, validated
 from dsacq.data import Roi
 from dsacq.errors import SettingsError
 from dsacq.files.camera_maps import MAPS, with_maps
+from dsacq.files.paths import is_there
 from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.optics import STANDARD_OPTICS, Optics, Positive
@@ -27,6 +28,7 @@ from hardware.micromanager import MicroManagerSettings
 from hardware.micromanager_camera import MicroManagerCameraSettings
 from hardware.micromanager_light import MicroManagerLaserSettings, MicroManagerShutterSettings
 from hardware.micromanager_stage import MicroManagerStageSettings
+from hardware.rig_plausible import refusals
 from hardware.simulated import (
     SimulatedLaserSettings,
     SimulatedShutterSettings,
@@ -128,6 +130,8 @@ class RigSettings:
                 )
         if self.use.mask is not None and self.slm is None:
             raise ValueError("use.mask is given: expected a table slm to show it on")
+        if impossible := list(refusals(self)):
+            raise ValueError("; ".join(impossible))
 
     def devices(self) -> Iterator[tuple[str, Any]]:
         """Names and settings of the devices, in the order in which they are opened: light first,
@@ -205,7 +209,7 @@ def _anchored(settings: RigSettings, folder: Path) -> RigSettings:
     pattern = replace(pattern, levels=table(pattern.levels), correction=there(pattern.correction))
     if use.mask is not None:
         use = replace(use, mask=replace(use.mask, file=there(use.mask.file)))
-    if use.model is not None and (folder / use.model).exists():
+    if use.model is not None and is_there(folder / use.model, Path.is_file):
         use = replace(use, model=str(folder / use.model))
     manager = settings.micromanager
     if manager is not None:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from dsacq.physics.optics import Positive
 from hardware.bench import Bench
 from hardware.protocols import DeviceError, check_pattern, check_within
+from hardware.quantities import Milliwatts, Position
 
 _STRICT = ConfigDict(extra="forbid")
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -65,7 +65,7 @@ class SimulatedStageSettings:
 
     kind: Literal["simulated"] = "simulated"
     axis: Literal["x", "y", "z"] = "z"
-    limits_um: tuple[_Finite, _Finite] = (-20.0, 20.0)
+    limits_um: tuple[Position, Position] = (-20.0, 20.0)
 
     def __post_init__(self) -> None:
         if self.limits_um[0] >= self.limits_um[1]:
@@ -111,7 +111,7 @@ class SimulatedLaserSettings:
     """limit_mw: the most it can do."""
 
     kind: Literal["simulated"] = "simulated"
-    limit_mw: Positive = 200.0
+    limit_mw: Milliwatts = 200.0
 
 
 class SimulatedLaser:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from dsacq.physics.optics import Positive
+from dsacq.physics.optics import Pitch, Positive
 from hardware.protocols import DeviceError, check_pattern
 
 _Count = Annotated[int, Field(ge=1)]
@@ -45,7 +45,7 @@ class NetworkSLMSettings:
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 9999
     shape: tuple[_Count, _Count] = (1080, 1920)
-    pixel_um: Positive = 8.0
+    pixel_um: Pitch = 8.0
     compression: Literal["zlib", "gzip", "bz2", "none"] = "zlib"
     timeout_s: Positive = 5.0
     settle_s: Annotated[float, Field(ge=0, le=10)] = 0.15

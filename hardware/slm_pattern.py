@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from scipy import ndimage
 
+from dsacq.bounds import bounded
 from dsacq.files.grey_levels import (
     Table,
     largest_gap_rad,
@@ -23,7 +24,7 @@ from dsacq.files.grey_levels import (
     read_table,
 )
 from dsacq.physics.masks import PhaseMask
-from dsacq.physics.optics import Optics, Positive
+from dsacq.physics.optics import Optics, Positive, Wavelength
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,12 @@ Floats = NDArray[np.float64]
 Grey = NDArray[np.uint8]
 
 _STRICT = ConfigDict(extra="forbid")
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Pixel = Annotated[float, Field(allow_inf_nan=False), bounded(-1e5, 1e5)]
+_Angle = Annotated[
+    float, Field(allow_inf_nan=False), bounded(-2 * np.pi, 2 * np.pi, "rad", ["degrees"])
+]
+_Incidence = Annotated[float, Field(allow_inf_nan=False), bounded(-1.5, 1.5, "rad", ["degrees"])]
+_Scale = Annotated[Positive, bounded(0.01, 100)]
 _RIM = 1.05  # the mask is shown a little beyond the pupil, whose image may lie off by some pixels
 _COARSEST_RAD = 0.2  # largest step of phase, twice the largest error, that needs no word
 
@@ -54,12 +60,12 @@ class PupilAlignment:
         wider by 1/cos along the columns then.
     """
 
-    centre_px: tuple[_Finite, _Finite] | None = None
-    rotation_rad: _Finite = 0.0
+    centre_px: tuple[_Pixel, _Pixel] | None = None
+    rotation_rad: _Angle = 0.0
     flip_x: bool = False
     flip_y: bool = False
-    scale: Positive = 1.0
-    incidence_rad: Annotated[float, Field(gt=-1.5, lt=1.5)] = 0.0
+    scale: _Scale = 1.0
+    incidence_rad: _Incidence = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -74,7 +80,7 @@ class GreyLevels:
 
     levels_per_2pi: Annotated[float, Field(ge=2, le=65536)] = 256.0
     lut: Path | None = None
-    wavelength_um: Positive | None = None
+    wavelength_um: Wavelength | None = None
 
     def table(self, wavelength_um: float) -> Table:
         """(256,) rad by level at a wavelength; logs when it leaves phases out. Raises FileError."""
@@ -101,8 +107,21 @@ class Carrier:
     phase rises when the pupil's image is not turned.
     """
 
-    period_px: Annotated[float, Field(ge=2, allow_inf_nan=False)]
-    direction_rad: _Finite = 0.0
+    period_px: Annotated[float, Field(le=1e5)]
+    direction_rad: _Angle = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.period_px > 2:
+            raise ValueError(
+                f"period_px={self.period_px:g}: expected more than 2, at which as much light goes "
+                "to the other side; from 4 on most of it goes where it is to go"
+            )
+
+    @property
+    def share(self) -> float:
+        """Of the light, that the pixels send where it is to go. Source: as of a stepped blaze,
+        Swanson, MIT Lincoln Laboratory Technical Report 854 (1989)."""
+        return float(np.sinc(1 / self.period_px) ** 2)
 
 
 def to_panel(

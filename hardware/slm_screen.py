@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from dsacq.physics.optics import Positive
+from dsacq.physics.optics import Pitch
 
 _Count = Annotated[int, Field(ge=1)]
 
@@ -23,5 +23,5 @@ class ScreenSLMSettings:
     screen: str
     serial: str = ""
     shape: tuple[_Count, _Count] = (1080, 1920)
-    pixel_um: Positive = 8.0
+    pixel_um: Pitch = 8.0
     settle_s: Annotated[float, Field(ge=0, le=10)] = 0.15

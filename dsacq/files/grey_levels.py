@@ -4,8 +4,8 @@ A table holds the 256 phases in rad. A longer optical path is a positive phase a
 says otherwise, a higher grey level; 256 levels make 2 pi.
 """
 
-import csv
-import io
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsacq.errors import FileError
+from dsacq.files.phase_units import curve_trouble
 from dsacq.files.reading import reading
 
+logger = logging.getLogger(__name__)
+
 Table = NDArray[np.float64]
+_RETURN_RAD = 0.5  # more than measured curves go back by noise
 
 
 def linear_table(levels_per_2pi: float = 256) -> Table:
@@ -26,15 +30,76 @@ def linear_table(levels_per_2pi: float = 256) -> Table:
 
 
 def read_table(path: Path) -> Table:
-    """(256,) rad by grey level from a CSV file of 256 numbers. Raises FileError."""
+    """(256,) rad by grey level from a CSV file: 256 phases, or each level with its phase.
+
+    A line of titles may come first. Logs where the phase goes back. Raises FileError, which says
+    what the numbers look like where they are no phases in rad.
+    """
     with reading(path, "a table of phases"):
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-        phases = np.array([float(cell) for row in rows for cell in row if cell.strip()])
-    if phases.shape != (256,) or not np.isfinite(phases).all():
-        raise FileError(
-            f"{path}: has {phases.size} numbers; give 256, the phase of each grey level."
+        rows = _numbers(path.read_text(encoding="utf-8-sig"))
+    phases = _column(path, rows)
+    wrong = np.flatnonzero(~np.isfinite(phases))
+    if len(wrong):
+        raise FileError(f"{path}: the phase of level {wrong[0]} is {phases[wrong[0]]}.")
+    if trouble := curve_trouble(phases):
+        raise FileError(f"{path}: {trouble}.")
+    back_rad, level = _largest_return(phases)
+    if back_rad > _RETURN_RAD:
+        logger.warning(
+            "%s: the phase goes back by %.2g rad up to level %d; is the table right?",
+            path,
+            back_rad,
+            level,
         )
     return phases
+
+
+def _numbers(text: str) -> list[list[float]]:
+    """By line. Between numbers are commas, blanks, tabs or, with decimal commas, semicolons."""
+    lines = [line for line in text.splitlines() if line.strip(" \t;,") and line[0] != "#"]
+    if ";" in text or "\t" in text:
+        lines = [line.replace(",", ".") for line in lines]
+    cells = [re.split(r"[;,\s]+", line.strip(" \t;,")) for line in lines]
+    if cells and not any(map(_is_number, cells[0])):
+        del cells[0]
+    return [[float(cell) for cell in row] for row in cells]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _column(path: Path, rows: list[list[float]]) -> Table:
+    """The 256 phases, without the numbers of their levels. Raises FileError."""
+    count = sum(map(len, rows))
+    if [len(row) for row in rows] == [256, 256]:
+        rows = [list(pair) for pair in zip(*rows, strict=True)]
+    if {len(row) for row in rows} == {2} and len(rows) == 256:
+        both = np.array(rows)
+        for levels, phases in ((both[:, 0], both[:, 1]), (both[:, 1], both[:, 0])):
+            if np.array_equal(np.sort(levels), np.arange(256)):
+                return phases[np.argsort(levels)]
+        raise FileError(
+            f"{path}: has two numbers in each row, of which neither counts the levels, 0 to 255; "
+            "give the phase of each level alone."
+        )
+    if count != 256:
+        told = f"has {count} numbers" if count else "holds no number"
+        raise FileError(f"{path}: {told}; give 256, the phase of each grey level.")
+    return np.array([number for row in rows for number in row])
+
+
+def _largest_return(phases: Table) -> tuple[float, int]:
+    """How far the phase goes back against its general direction, rad, and up to which level."""
+    curve = np.unwrap(phases)
+    curve = curve if curve[-1] >= curve[0] else -curve
+    returns = np.maximum.accumulate(curve) - curve
+    level = int(np.argmax(returns))
+    return float(returns[level]), level
 
 
 def nearest_levels(phase_rad: NDArray[Any], table: Table) -> NDArray[np.uint8]:

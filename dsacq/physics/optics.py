@@ -5,8 +5,18 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from dsacq.bounds import bounded
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+# As wide as any microscope of light needs; the units are those that such lengths come in.
+Wavelength = Annotated[Positive, bounded(0.15, 4, "um", ("nm", "mm", "m"))]  # that glass lets pass
+Pitch = Annotated[Positive, bounded(0.1, 1500, "um", ("mm", "nm", "m"))]  # of pixels
+_Focal = Annotated[Positive, bounded(1e3, 1e7, "um", ("mm", "m", "cm", "nm"))]
+_Index = Annotated[Positive, bounded(1, 3)]
+_Magnification = Annotated[Positive, bounded(0.5, 2000)]
+_Depth = Annotated[_Finite, bounded(-2000, 2000, "um", ("nm",))]  # an objective's way to the sample
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -19,16 +29,16 @@ class Optics:
     emitters above the coverslip. Derived lengths are properties, so none is ever typed in twice.
     """
 
-    wavelength_um: Positive  # in vacuum
+    wavelength_um: Wavelength  # in vacuum
     na: Positive
-    index_immersion: Positive
-    index_sample: Positive
-    magnification: Positive
-    focal_4f_um: Positive
-    camera_pixel_um: Positive  # on the sensor
-    mask_pixel_um: Positive  # pitch of the phase mask or of the SLM
-    focus_um: _Finite = 0.0
-    z_range_um: tuple[_Finite, _Finite] = (0.0, 4.0)
+    index_immersion: _Index
+    index_sample: _Index
+    magnification: _Magnification
+    focal_4f_um: _Focal
+    camera_pixel_um: Pitch  # on the sensor
+    mask_pixel_um: Pitch  # of the phase mask or of the SLM
+    focus_um: _Depth = 0.0
+    z_range_um: tuple[_Depth, _Depth] = (0.0, 4.0)
 
     def __post_init__(self) -> None:
         if self.na >= self.index_immersion:

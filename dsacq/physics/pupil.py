@@ -6,15 +6,17 @@ the axis and gathered onto the grid; there are about ten times fewer distances t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import ConfigDict, Field
+from pydantic import dataclasses as pydantic_dataclasses
 from torch import Tensor
 
 from dsacq.physics.optics import Optics
 
 
-@dataclass(frozen=True, kw_only=True)
+@pydantic_dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class PsfModel:
     """Which physics, how finely, how blurred.
 
@@ -30,14 +32,8 @@ class PsfModel:
     kind: Literal["scalar", "vectorial", "deepstorm3d"] = "scalar"
     amplitude: Literal["none", "aplanatic"] = "none"
     polarisation: Literal["both", "x", "y"] = "both"
-    oversample: int = 1
-    blur_px: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.oversample < 1:
-            raise ValueError(f"oversample={self.oversample}: expected at least 1")
-        if self.blur_px < 0:
-            raise ValueError(f"blur_px={self.blur_px}: expected 0 or more")
+    oversample: Annotated[int, Field(ge=1, le=100)] = 1
+    blur_px: Annotated[float, Field(ge=0, le=100)] = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Micro-Manager's simulated stages and shutter; a laser made of the properties of its camera."""
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from hardware.micromanager_light import (
     MicroManagerShutter,
     MicroManagerShutterSettings,
 )
+from hardware.micromanager_properties import number, same, set_property
 from hardware.micromanager_stage import MicroManagerStage, MicroManagerStageSettings
 from hardware.protocols import DeviceError
 
@@ -175,3 +177,42 @@ def test_wrong_lasers_are_told(
 def test_a_laser_must_have_two_states(manager: MicroManager) -> None:
     with pytest.raises(ValidationError, match="both"):
         laser_of(manager, on_value="0")
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+def test_a_position_that_is_none_is_an_error_and_no_way_begins_there(
+    manager: MicroManager, axis: str
+) -> None:
+    stage = stage_of(manager, axis=axis)
+    core = manager.core("mm")
+    if axis == "z":  # by somebody else
+        core("set_position", "Focus", math.nan)
+    else:
+        core("set_xy_position", "Table", *((math.nan, 0.0) if axis == "x" else (0.0, math.nan)))
+    with pytest.raises(DeviceError, match=r"^stage: its position reads .* um, which is none"):
+        stage.position_um()
+    if axis != "z":
+        with pytest.raises(DeviceError, match="which is none"):
+            stage.move_to(1.0)
+    with pytest.raises(DeviceError, match="which is none"):
+        stage_of(manager, axis=axis)
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+@pytest.mark.parametrize("position_um", [math.nan, math.inf, -math.inf])
+def test_no_move_to_nowhere_is_sent(manager: MicroManager, axis: str, position_um: float) -> None:
+    stage = stage_of(manager, axis=axis)
+    stage.move_to(2.0)
+    with pytest.raises(DeviceError, match=r"^stage: position .* is outside its limits"):
+        stage.move_to(position_um)
+    assert stage.position_um() == pytest.approx(2.0, abs=0.2)
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "inf", "-inf", "1e999"])
+def test_what_is_not_finite_is_no_number(manager: MicroManager, text: str) -> None:
+    assert number(text) is None
+    assert not same(text, "0")
+    core = manager.core("mm")
+    for name in ("TestProperty6", "Gain"):  # a number and a whole number
+        with pytest.raises(DeviceError, match="was refused"):
+            set_property(core, "Camera", name, text)

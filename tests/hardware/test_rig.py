@@ -99,7 +99,11 @@ SAFE_END = [
 def outermost(done: list[str]) -> list[str]:
     """Without what devices do to themselves when they close. Lights go off side by side."""
     closing = next(i for i, one in enumerate(done) if one.endswith(".close"))
-    return sorted(done[:3]) + done[3:closing] + [one for one in done[closing:] if one.endswith(".close")]
+    return (
+        sorted(done[:3])
+        + done[3:closing]
+        + [one for one in done[closing:] if one.endswith(".close")]
+    )
 
 
 @pytest.mark.parametrize("failure", [None, RuntimeError, KeyboardInterrupt, SystemExit])

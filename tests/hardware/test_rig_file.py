@@ -12,8 +12,10 @@ from rig_samples import CAMERA, EXAMPLES, OPTICS, SMALL, write_rig
 
 from dsacq.data import Roi
 from dsacq.errors import FileError, SettingsError, UserError
+from dsacq.files.paths import is_there
 from dsacq.physics.camera import IdealCamera, ScmosCamera
 from hardware.asi import AsiSettings
+from hardware.protocols import DeviceError
 from hardware.rig import open_rig
 from hardware.rig_file import noise_of_region, read_rig, simulated_rig
 
@@ -245,3 +247,31 @@ def test_the_example_of_micromanager(tmp_path: Path) -> None:
     assert settings.micromanager.config == tmp_path / "prime95b.cfg"
     assert settings.noise is not None
     noise_of_region(settings.noise, (1200, 1200), Roi(472, 472, 256, 256), 1)
+
+
+@pytest.mark.parametrize("name", ["n" * 259, "n" * 5000, "n\0n"])
+def test_a_name_that_no_file_can_have_is_no_file(tmp_path: Path, name: str) -> None:
+    assert not is_there(tmp_path / name)
+    assert not is_there(tmp_path / name, Path.is_dir)
+    assert is_there(tmp_path, Path.is_dir)
+    if "\0" not in name:
+        text = SMALL.replace("[use]", f'[use]\nmodel = "{name}"')
+        assert read_rig(write_rig(tmp_path, text)).use.model == name
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ('config = "{name}.cfg"\nadapters = "."', "there is no configuration file"),
+        ('config = "a.cfg"\nadapters = "{name}"', "the folder of device adapters, does not exist"),
+    ],
+)
+def test_micromanager_s_files_that_cannot_be(tmp_path: Path, keys: str, told: str) -> None:
+    pytest.importorskip("mmpycorex")
+    text = CAMERA.replace('"simulated"', '"micromanager"')
+    text += "[micromanager]\n" + keys.format(name="n" * 259) + "\n"
+    with (
+        pytest.raises(DeviceError, match=rf"^Micro-Manager: .*{told}"),
+        open_rig(read_rig(write_rig(tmp_path, text))),
+    ):
+        pass

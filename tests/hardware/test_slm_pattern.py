@@ -61,7 +61,7 @@ def disc(samples: int, optics: Optics, pixel_um: float) -> np.ndarray:
     return np.hypot(axis[:, None], axis) < optics.focal_4f_um * optics.na_sample / 100
 
 
-ANGLES = st.floats(-7, 7)
+ANGLES = st.floats(-6.28, 6.28)
 PLACES = st.floats(-5000, 5000)
 
 
@@ -297,9 +297,25 @@ def test_settings_as_files_give_them() -> None:
         (PupilAlignment, {"scale": 0}, "scale = 0"),
         (PupilAlignment, {"center_px": [1, 2]}, "center_px is not a known key"),
         (GreyLevels, {"levels_per_2pi": 1}, "levels_per_2pi = 1"),
-        (Carrier, {"period_px": 1.5}, "period_px = 1.5"),
+        (Carrier, {"period_px": 1.5}, "period_px=1.5"),
     ):
         with pytest.raises(SettingsError, match=words):
             validated(kind, values, "rig.toml")
     with pytest.raises(FileError, match=r"lut\.csv"):
         GreyLevels(lut=Path("lut.csv")).table(0.58)
+
+
+@pytest.mark.parametrize("period_px", [2.25, 2.5, 3, 4, 8, 20.5])
+def test_the_share_of_light_that_a_carrier_steers(period_px: float) -> None:
+    sub = 64  # samples of the light's field in each pixel, which has one phase
+    columns = np.arange(int(period_px * 128))  # whole periods
+    steps = np.repeat(2 * np.pi * columns / period_px, sub)
+    slope = 2 * np.pi / period_px * (np.arange(len(steps)) + 0.5) / sub
+    steered = abs(np.exp(1j * (steps - slope)).mean()) ** 2
+    assert Carrier(period_px=period_px).share == pytest.approx(steered, abs=1e-3)
+
+
+@pytest.mark.parametrize("period_px", [2.0, 1.0, 0.0, -8.0, float("nan")])
+def test_a_carrier_that_steers_to_both_sides_is_none(period_px: float) -> None:
+    with pytest.raises(SettingsError, match="period_px"):
+        validated(Carrier, {"period_px": period_px}, "rig.toml")

@@ -25,6 +25,8 @@ from dsacq.physics.masks import astigmatism, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.training.settings import read_training
 
+BENCH = EXAMPLES / "rig-simulated.toml"
+
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Path:
@@ -244,6 +246,57 @@ def test_the_simulated_bench_says_that_it_is_one(dsacq: Run) -> None:
     assert dsacq("rig", "check", "simulated").code == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("live", "--rig", BENCH, "--frames", 1, "-o", "a", "--model", "LONG"),
+            "LONG: there is no such model",
+        ),
+        (
+            ("live", "--rig", BENCH, "--frames", 1, "-o", "a", "--mask", "LONG"),
+            "LONG: is neither a mask file nor",
+        ),
+        (("masks", "--show", "LONG"), "LONG is neither a file nor a mask design"),
+        (("models", "LONG"), "LONG: there is no such model"),
+        (("rig", "check", "LONG"), "LONG: cannot be read"),
+    ],
+)
+def test_a_name_too_long_for_the_system(
+    dsacq: Run, arguments: tuple[object, ...], told: str
+) -> None:
+    name = "n" * 259
+    failed = dsacq.fails(*(name if one == "LONG" else one for one in arguments))
+    assert told.replace("LONG", name) in failed
+
+
+def test_a_rig_that_is_unusual_is_noted(dsacq: Run, tmp_path: Path) -> None:
+    rig = write_rig(tmp_path, SMALL.replace("561 = 20.0", "561 = 0.02"))
+    checked = dsacq("rig", "check", rig)
+    assert checked.code == 0
+    first, second, *devices = checked.out.splitlines()
+    assert first == "ok    rig          settings     possible, but unusual"
+    assert second.startswith(
+        "note  rig          use.lasers_mw.561 = 0.02 is very little; if it was"
+    )
+    assert len(devices) == 6
+    told = dsacq("rig", "check", rig, "--json").json["devices"]
+    assert isinstance(told, list)
+    assert len(told[0]["remarks"]) == 1
+
+    cut = write_rig(tmp_path, SMALL.replace("4f_um = 150000", "4f_um = 400000"))
+    failed = dsacq("rig", "check", cut)
+    assert failed.code == 1
+    assert "cuts the NA to" in failed.out
+    assert failed.err == "Error: 1 of 6 devices failed: slm.\n"
+    slipped = write_rig(tmp_path, SMALL.replace("wavelength_um = 0.58", "wavelength_um = 580"))
+    for command in (
+        ("rig", "check", slipped),
+        ("live", "--rig", slipped, "--frames", 1, "-o", "a"),
+    ):
+        assert "if 580 was meant in nm, give 0.58." in dsacq.fails(*command)
+
+
 def test_a_rig_that_works(dsacq: Run, rig: Path) -> None:
     checked = dsacq("rig", "check", rig)
     assert checked.code == 0
@@ -251,7 +304,7 @@ def test_a_rig_that_works(dsacq: Run, rig: Path) -> None:
         "ok    561          simulated    dark, up to 100 mW",
         "ok    640          simulated    dark, up to 200 mW",
         "ok    illumination simulated    closed",
-        "ok    slm          simulated    640 x 600 pixels of 8 um",
+        "ok    slm          simulated    640 x 600 pixels of 8 um, the pupil 544 across",
         "ok    focus        simulated    at 4.50 um, limits -20 to 20 um",
         "ok    camera       simulated    64 x 48 pixels, exposure 20 ms",
     ]

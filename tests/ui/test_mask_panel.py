@@ -247,8 +247,8 @@ def test_alignment_changes_only_what_is_touched(qtbot: QtBot) -> None:
     moved = replace(given.alignment, centre_px=(12.3456, 8.5))
     assert changes == [replace(given, alignment=moved)]
     box.period.stepUp()  # no grating has a period of 1
-    assert box.period.value() == 2
-    assert changes[-1].carrier == Carrier(period_px=2.0)
+    assert box.period.value() == 3
+    assert changes[-1].carrier == Carrier(period_px=3.0)
     box.period.stepDown()
     assert changes[-1].carrier is None
     box.flip_x.setChecked(True)

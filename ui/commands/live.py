@@ -109,14 +109,15 @@ def _model(settings: "RigSettings", given: Path | None) -> "Model | None":
 
 def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
     from dsacq.files.mask_library import MASKS
+    from dsacq.files.paths import is_there
     from dsacq.simulation.settings import MaskChoice, chosen_mask
 
     choice = settings.use.mask
     if given is not None:
-        if not given.exists() and str(given) not in MASKS:
+        if not is_there(given) and str(given) not in MASKS:
             designs = ", ".join(MASKS)
             raise FileError(f"{given}: is neither a mask file nor a design; those are {designs}.")
-        choice = MaskChoice(file=given) if given.exists() else MaskChoice(design=str(given))
+        choice = MaskChoice(file=given) if is_there(given) else MaskChoice(design=str(given))
     return None if choice is None else chosen_mask(choice, settings.optics, Path())
 
 

@@ -30,12 +30,14 @@ def shipped_models() -> Path:
 def find_model(given: Path) -> Path:
     """A model by path or, without one, by name: in the model folder, then among those that come
     with dsacq. Raises FileError."""
-    if given.exists():
+    from dsacq.files.paths import is_there
+
+    if is_there(given):
         return given
     if given.parent == Path():
         for folder in (model_folder(), shipped_models()):
             named = folder / (given.name.removesuffix(SUFFIX) + SUFFIX)
-            if named.exists():
+            if is_there(named):
                 return named
     raise FileError(
         f"{given}: there is no such model file, nor a model of that name in {model_folder()} or "
@@ -54,11 +56,12 @@ def models(
 
     Example: `dsacq models .`
     """
+    from dsacq.files.paths import is_there
     from dsacq.networks.model_file import read_card
 
     found: list[Path] = []
     for place in places or [model_folder(), shipped_models()]:
-        if place.is_dir():
+        if is_there(place, Path.is_dir):
             found += sorted(place.glob(f"*{SUFFIX}"))
         elif places:
             found.append(find_model(place))

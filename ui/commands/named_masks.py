@@ -15,10 +15,11 @@ def mask_named(name: str, optics: "Optics") -> "PhaseMask":
     """For these optics. Raises FileError or SettingsError."""
     from dsacq.files.mask_library import MASKS
     from dsacq.files.masks import read_mask
+    from dsacq.files.paths import is_there
 
     if name in MASKS:
         return MASKS[name][0](optics)
-    if not Path(name).exists():
+    if not is_there(Path(name)):
         raise SettingsError(
             f"{name} is neither a file nor a mask design; the designs are {', '.join(MASKS)}."
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hardware.rig_file import PatternSettings
     from hardware.slm_pattern import Carrier, PupilAlignment
 
-_LEAST_PERIOD_PX = 2.0
+_TOO_FINE_PX, _LEAST_PERIOD_PX = 2.0, 3.0
 _NARROW_PX = 70
 
 
@@ -157,7 +157,7 @@ class AlignmentBox(QWidget):
         if self._settings is None:
             return
         period_px, had = self.period.value(), self._settings.carrier is not None
-        if 0 < period_px < _LEAST_PERIOD_PX:  # no grating has it: on to the nearest that does
+        if 0 < period_px <= _TOO_FINE_PX:  # no grating has it: on to the nearest that does
             self.period.setValue(0.0 if had else _LEAST_PERIOD_PX)
             return
         self.direction.setEnabled(period_px > 0)

@@ -106,17 +106,16 @@ def slm_preview(
     mask: "PhaseMask", optics: "Optics", panel: "Panel", pattern: "PatternSettings"
 ) -> Pattern:
     """What `Rig.show` puts on an SLM. Raises FileError."""
-    from dsacq.files.masks import read_phase
+    from hardware.slm_correction import read_correction
     from hardware.slm_pattern import slm_pattern, to_panel
 
-    correction = None if pattern.correction is None else read_phase(pattern.correction)
     grey = slm_pattern(
         mask,
         optics,
         panel,
         pattern.alignment,
         _table(pattern.levels, optics.wavelength_um),
-        correction_rad=correction,
+        correction_rad=read_correction(pattern.correction, panel.shape),
         carrier=pattern.carrier,
     )
     step = -(-panel.shape[1] // _THUMBNAIL_PX)
