@@ -17,6 +17,7 @@ from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.masks import PhaseMask
 from hardware.asi import AsiSettings, AsiStage
 from hardware.bench import Bench
+from hardware.guard import Guard
 from hardware.holoeye import HoloeyeSLM, HoloeyeSLMSettings
 from hardware.ichrome import IchromeLaser, IchromeSettings
 from hardware.micromanager import MicroManager
@@ -53,7 +54,8 @@ OpenScreen = Callable[[str, ScreenSLMSettings], SLM]
 class Rig:
     """The open devices; None for those that the rig file does not have.
 
-    bench: what simulated devices look at, where there are such. mask: on the SLM, or None.
+    bench: what simulated devices look at, where there are such. guard: what may be done to the
+    devices while frames are recorded. mask: on the SLM, or None.
     open_screen: makes the SLM that is a screen, which needs a window. Raises DeviceError when a
     device does not open, and closes those that did.
     """
@@ -67,12 +69,14 @@ class Rig:
         self.focus: Stage | None = None
         self.stage_x: Stage | None = None
         self.stage_y: Stage | None = None
+        self.guard = Guard()
         opener = _Opener(settings, open_screen)
         self._devices: list[Device] = []
         try:
             for name, one in settings.devices():
                 device = opener.open(name, one)
                 self._devices.append(device)
+                self.guard.protect(device)
                 if name in settings.lasers:
                     self.lasers[name] = device
                 elif name in settings.shutters:
@@ -85,6 +89,8 @@ class Rig:
             raise
         self.camera: Camera
         self.bench, self._manager = opener.bench, opener.manager
+        if self._manager is not None:
+            self.guard.protect(self._manager)
 
     def show(self, mask: PhaseMask) -> None:
         """Show a mask on the SLM, as the rig file says; returns when the crystal has settled.
@@ -153,6 +159,7 @@ class Rig:
 
         Does all of it before it raises DeviceError with what went wrong. Does no harm twice.
         """
+        self.guard.release()
         devices, self._devices = self._devices, []
         manager, self._manager = self._manager, None
         if not devices and manager is None:

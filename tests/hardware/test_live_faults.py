@@ -182,10 +182,10 @@ class NotingLocalizer(SlowLocalizer):
         self.batches: list[Sequence[int]] = []
 
     def add(
-        self, numbers: Sequence[int], frames: Sequence[NDArray[Any]]
+        self, numbers: Sequence[int], frames: Sequence[NDArray[Any]], *counts: Sequence[int]
     ) -> Generator[Localizations]:
         self.batches.append(numbers)
-        return super().add(numbers, frames)
+        return super().add(numbers, frames, *counts)
 
 
 def test_a_slow_localizer_leaves_frames_out_and_the_recording_whole(tmp_path: Path) -> None:
