@@ -29,7 +29,7 @@ from dsacq.physics.masks import LIKE, PhaseMask, likeness
 from dsacq.physics.optics import differing_fields
 from hardware.rig import Rig
 from hardware.simulated_camera import SimulatedCamera
-from hardware.watch import Watch
+from hardware.watch import Values, Watch
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def acquire(
         plan, noise = None, None
         if folder is not None:
             noise = _noise(rig)
-            told = _about(rig, noise, powers) | {"devices": deepcopy(watch.known)} | dict(about or {})
+            told = _about(rig, noise, powers, deepcopy(watch.known)) | dict(about or {})
             plan = RecordingPlan(folder=folder, pixel_um=_pixel_um(rig), about=told, disk=disk)
         updates = live(
             rig.camera,
@@ -236,8 +236,10 @@ def _noise(rig: Rig) -> Noise | None:
         return None
 
 
-def _about(rig: Rig, noise: Noise | None, lasers_mw: Mapping[str, float]) -> dict[str, Any]:
-    """What recording.json tells of an acquisition."""
+def _about(
+    rig: Rig, noise: Noise | None, lasers_mw: Mapping[str, float], said: dict[str, Values]
+) -> dict[str, Any]:
+    """What recording.json tells of an acquisition. said: by each device, before the first frame."""
     mask = rig.mask
     shown = None
     if mask is not None:
@@ -249,6 +251,7 @@ def _about(rig: Rig, noise: Noise | None, lasers_mw: Mapping[str, float]) -> dic
         "noise": None if noise is None else camera_table(noise),
         "mask": shown,
         "lasers_mw": dict(lasers_mw),
+        "devices": said,
         "focus_um": rig.focus.position_um() if rig.focus is not None else None,
         "roi_px": list(asdict(camera.roi).values()),
         "binning": camera.binning,

@@ -134,7 +134,7 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     from dsacq.analysis.link import link
     from dsacq.data import Localizations
     from dsacq.device import chosen_device
-    from dsacq.localize.localizer import LocalizeSettings
+    from dsacq.localize.localizer import LocalizeSettings, analysed
     from dsacq.localize.movie import localize_movie
     from dsacq.microscope import microscope_behind, microscope_of
     from dsacq.networks.model_file import load_model
@@ -159,7 +159,8 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
         device=chosen_device("auto"),
     )
     if wanted.link:
-        steps = link(steps, recorded_linking(movie, opened.facts))
+        gaps = movie.metadata.get("gaps", ())
+        steps = link(steps, recorded_linking(movie, opened.facts), gaps)
 
     parts: list[Localizations] = []
     began_s = told_s = time.monotonic()
@@ -172,7 +173,8 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
             yield Progress(len(parts), len(frames), now_s - began_s)
     yield Progress(len(parts), len(frames), time.monotonic() - began_s)
     linked = {"link": parts[0].origin["link"]} if wanted.link else {}
-    found = Localizations.joined(parts, made_by | linked)
+    done = analysed([(frames.start, frames.start + len(parts))])
+    found = Localizations.joined(parts, made_by | linked | done)
     yield Run(
         wanted.name,
         PURSUIT if model is None else model.card.name,
