@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from dsacq.errors import SettingsError
-from dsacq.frame_times import counted
+from dsacq.frame_times import counted, gaps_told
 
 POSITION = ("x_um", "y_um", "z_um")
 COLUMNS = (
@@ -87,7 +87,7 @@ class Localizations:
 
     def counted_frames(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """(rows,) `frame` with those counted that were lost: times go by these numbers."""
-        return counted(self.table["frame"], self.origin.get("gaps") or ())
+        return counted(self.table["frame"], gaps_told(self.origin.get("gaps")))
 
     def positions_um(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(rows, 3) x, y, z."""

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Sequence
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,7 @@ Gaps = Sequence[tuple[int, int]]  # (frame, how many were lost before it)
 
 _MOST = 100_000  # frames that the interval is taken from
 _LAG = 16  # frames, over which times are compared
+_LARGEST = 2**40  # number that anything counts to
 _LEAST = 3  # frames that tell an interval: with two there is nothing to compare with
 
 
@@ -79,3 +81,13 @@ def counted(frames: ArrayLike, gaps: Gaps) -> NDArray[np.int64]:
     total = np.concatenate([[0], np.cumsum(lost)])
     shifted: NDArray[np.int64] = numbers + total[np.searchsorted(places, numbers, side="right")]
     return shifted
+
+
+def gaps_told(value: Any) -> Gaps:
+    """Gaps as a file tells them; none where it tells no such thing."""
+    try:
+        gaps = [(int(frame), int(lost)) for frame, lost in value or ()]
+    except (TypeError, ValueError, OverflowError):
+        return ()
+    sane = all(0 <= frame < _LARGEST and 0 < lost < _LARGEST for frame, lost in gaps)
+    return gaps if sane else ()

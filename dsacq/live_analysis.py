@@ -79,6 +79,10 @@ class _Waiting:
             self._closed = True
             self._changed.notify()
 
+    def until_closed(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed)
+
     def take(self) -> Sequence[_Numbered]:
         """All that wait; nothing once it is closed and empty."""
         with self._changed:
@@ -164,9 +168,12 @@ class Analysis:
         try:
             self._localize_all(self._localizer)
         except Exception as error:
-            if not isinstance(error, UserError):
-                log.exception("localization failed")
-            self._failure = f"Localization ended: {error}"
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        if not isinstance(error, UserError):
+            log.exception("localization failed")
+        self._failure = f"Localization ended: {error}"
 
     def _localize_all(self, localizer: LiveLocalizer) -> None:
         if self._folder is None:
@@ -176,9 +183,11 @@ class Analysis:
         try:
             with LocalizationStream(streamed) as table:
                 self._found_in(localizer, table)
-        finally:
-            to_parquet(streamed, target, self._origin(localizer, self._folder))
-            streamed.unlink()
+        except Exception as error:  # told at once, while frames go on
+            self._tell(error)
+        self._waiting.until_closed()  # only then it is known of how many frames the movie is
+        to_parquet(streamed, target, self._origin(localizer, self._folder))
+        streamed.unlink()
 
     def _origin(self, localizer: LiveLocalizer, folder: Path) -> dict[str, Any]:
         told = {
