@@ -116,10 +116,9 @@ def to_parquet(path: Path, target: Path, origin: dict[str, Any]) -> int:
 
 def _schema_of(table: pd.DataFrame) -> pa.Schema:
     """That of every table, with the numbers that this one has besides."""
-    others = table.drop(columns=_SCHEMA.names)
-    whole, real = others.select_dtypes("integer"), others.select_dtypes("floating")
-    kinds = {name: pa.int64() for name in whole} | {name: pa.float32() for name in real}
-    return pa.schema([*_SCHEMA, *((name, kinds[name]) for name in others if name in kinds)])
+    others = table.drop(columns=_SCHEMA.names).select_dtypes("number")
+    kinds = ((name, pa.from_numpy_dtype(others[name].dtype)) for name in others)
+    return pa.schema([*_SCHEMA, *kinds])
 
 
 def _read_schema(path: Path) -> pa.Schema:
