@@ -1,5 +1,6 @@
 """dsacq link, merge, filter, drift, resolution, render, motion."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,9 +49,10 @@ def link(
     from dsacq.data import Localizations
 
     found = _read(table, output, pixel_um)
+    interval_s, remark = _interval_s(frame_interval_ms, found)
     settings = LinkSettings(
         diffusion_um2_per_s=diffusion_um2_per_s,
-        frame_interval_s=_interval_s(frame_interval_ms, found),
+        frame_interval_s=interval_s,
         largest_step_um=largest_step_um,
         memory_frames=memory_frames,
     )
@@ -58,6 +60,8 @@ def link(
     done = Localizations.joined(linked([found], settings), origin)
     _write(done, output, pixel_um)
     tracks = int(done.table["track"].nunique()) if len(done) else 0
+    if remark:
+        say(remark)
     if as_json:
         print_json({"output": output, "localizations": len(done), "tracks": tracks})
     else:
@@ -287,18 +291,22 @@ def render(
     say(f"{columns} x {rows} pixels written to {output}.")
 
 
-def _interval_s(given_ms: float | None, found: "Localizations") -> float:
-    """From one frame to the next: as given, as the table tells, or the usual one, which is said."""
+def _interval_s(given_ms: float | None, found: "Localizations") -> tuple[float, str]:
+    """From one frame to the next: as given, as the table tells, or the usual one, with a remark."""
     if given_ms is not None:
-        return given_ms / 1e3
-    told = found.origin.get("frame_interval_s")
-    if isinstance(told, int | float) and told > 0:
-        return float(told)
-    say(
+        return given_ms / 1e3, ""
+    if told := _told(found, "frame_interval_s"):
+        return told, ""
+    return _USUAL_INTERVAL_S, (
         f"Remark: the table does not tell the time between frames; {1e3 * _USUAL_INTERVAL_S:g} ms "
         "are taken, unless you give --frame-interval-ms."
     )
-    return _USUAL_INTERVAL_S
+
+
+def _told(found: "Localizations", name: str) -> float | None:
+    """A time that a table tells, if it tells one."""
+    value = found.origin.get(name)
+    return float(value) if isinstance(value, int | float) and 0 < value < math.inf else None
 
 
 def motion(
@@ -326,10 +334,14 @@ def motion(
     turned = None
     if rigid:
         turned, found = rigid_motion(found)
-    interval_s = _interval_s(frame_interval_ms, found)
-    exposure_s = found.origin.get("exposure_s") if exposure_ms is None else exposure_ms / 1e3
+    interval_s, remark = _interval_s(frame_interval_ms, found)
+    exposure_s = None if exposure_ms is None else exposure_ms / 1e3
+    if exposure_ms is None and (told := _told(found, "exposure_s")):
+        exposure_s = min(told, interval_s)
     report = motion_report(found, interval_s, exposure_s=exposure_s, rigid=turned)
     motion_picture(report, output)
+    if remark:
+        say(remark)
     if as_json:
         print_json({"file": output} | report.told())
     else:
