@@ -1,8 +1,10 @@
 """What happens to the devices while frames are recorded: refused, or told with the frames."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,10 +14,14 @@ import pytest
 from live_samples import DISK, wait_for
 from test_live_acquire import LIGHT_MW, OPTICS, dark, settings
 
+from dsacq.analysis.report import recording_report
 from dsacq.data import Roi
-from dsacq.files.recording import Change, read_facts
-from dsacq.files.recording_check import check
+from dsacq.files.change_remarks import change_remarks
+from dsacq.files.movies import open_movie
+from dsacq.files.recording import Change, changes_of, read_facts, write_facts
+from dsacq.files.recording_check import check, repair
 from dsacq.live import Update
+from dsacq.microscope import microscope_behind
 from dsacq.physics.masks import flat, tetrapod
 from hardware import watch
 from hardware.acquire import acquire
@@ -299,3 +305,52 @@ def test_a_device_that_answers_no_more_is_told_once(
     expected = {(name, "answering", True, False) for name in ("focus", "stage_x")}
     assert told == expected
     assert len(last.changes) == 2
+
+
+def test_changes_are_told_wherever_the_recording_is_used(rig: Rig, tmp_path: Path) -> None:
+    """By a check, by what localizes, and on its page; a crash does not lose them."""
+    folder = tmp_path / "run"
+    assert rig.focus is not None
+    recorded(rig, folder, partial(rig.focus.move_to, 1.5))
+    (change,) = read_facts(folder).changes
+    told = f"focus went from 0 to 1.5 um at frame {change.frame}: later frames have another focus."
+    assert check(folder).remarks == (told,)
+    with open_movie(folder) as movie:
+        _, remarks = microscope_behind(movie)
+    assert told in remarks
+    list(recording_report(folder, None, tmp_path / "page.html"))
+    assert told in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+    facts = read_facts(folder)
+    write_facts(folder, replace(facts, state="recording", changes=(), frame_interval_s=None))
+    assert changes_of(folder, read_facts(folder)) == (change,)
+    for path in folder.iterdir():  # as if it had been a while ago
+        os.utime(path, (0, 0))
+    repaired = repair(folder)
+    assert repaired.facts.changes == (change,)
+    assert repaired.facts.frame_interval_s == pytest.approx(facts.frame_interval_s)
+    assert repaired.remarks == (told,)
+    assert repaired.facts.state == "repaired"
+    assert repaired.frames == facts.frames.written
+
+
+def test_several_changes_of_a_kind_are_one_sentence() -> None:
+    def change(frame: int, what: str, after: float | bool, asked: bool = True) -> Change:
+        return Change(
+            frame=frame,
+            time_s=1.0,
+            device="561",
+            what=what,
+            before=50.0 if what == "power_mw" else not after,
+            after=after,
+            asked=asked,
+        )
+
+    told = change_remarks(
+        [change(3, "power_mw", 20.0), change(9, "emitting", False, False), change(8, "power_mw", 5)]
+    )
+    assert told == [
+        "561 went from 50 to 20 mW at frame 3, the first of 2 such changes: later frames have "
+        "another brightness.",
+        "561 was off from frame 9 on, not set by dsacq: later frames have another light.",
+    ]
