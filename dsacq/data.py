@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from dsacq.errors import SettingsError
+from dsacq.frame_times import counted, gaps_told
 
 POSITION = ("x_um", "y_um", "z_um")
 COLUMNS = (
@@ -34,7 +35,8 @@ class Localizations:
     (row r, column c) is at ((c + 0.5), (r + 0.5)) times the pixel in the sample; z is the height
     above the coverslip. `photons` are those that the emitter sends to the sensor, `background`
     photons per pixel; a camera's quantum efficiency makes electrons of both.
-    `frame` counts from 0. `origin` (model, optics, settings) holds what JSON can.
+    `frame` counts the movie's frames from 0; where some were lost before one, `origin` has `gaps`
+    (see `counted_frames`). `origin` (model, optics, settings) holds what JSON can.
     """
 
     table: pd.DataFrame
@@ -84,6 +86,10 @@ class Localizations:
         for part in parts:
             gathered.add(part)
         return gathered.joined(origin)
+
+    def counted_frames(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """(rows,) `frame` with those counted that were lost: times go by these numbers."""
+        return counted(self.table["frame"], gaps_told(self.origin.get("gaps")))
 
     def positions_um(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(rows, 3) x, y, z."""

@@ -15,10 +15,11 @@ from typing import Any
 
 from dsacq.data import Localizations
 from dsacq.ends import ENDS
-from dsacq.files.recording import Counters, Facts, State
+from dsacq.files.recording import Change, Counters, Facts, State
 from dsacq.files.recording_writer import DiskSettings, RecordingWriter
 from dsacq.live_acquisition import Acquisition
 from dsacq.live_analysis import Analysed, Analysis
+from dsacq.live_events import Events
 from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.stream import Frame, FrameStream
 from dsacq.version import software
@@ -35,7 +36,8 @@ class Update:
     buffer_fill, queue_fill: used parts of the camera's buffer and of the queue to the disk, 0 to 1.
     free_bytes: on the disk, or None without a recording. state, reason: as in Facts.
     analysis_failure: why localization ended early, or nothing; recording goes on without it.
-    newest_analysed: the last frame that was localized, with what was found in it.
+    newest_analysed: the last frame that was localized, with what was found in it. changes: of the
+    devices, all so far.
     """
 
     counters: Counters
@@ -49,6 +51,7 @@ class Update:
     reason: str
     analysis_failure: str
     newest_analysed: Analysed | None = None
+    changes: tuple[Change, ...] = ()
 
     @property
     def analysis_latency_s(self) -> float | None:
@@ -83,6 +86,7 @@ def live(
     interval_s: float = 0.1,
     patience_s: float = 5.0,
     stop: Event | None = None,
+    events: Events | None = None,
 ) -> Generator[Update]:
     """Run a camera for `count` frames, until `stop` is set or the generator closed; yields often.
 
@@ -92,13 +96,15 @@ def live(
     called again, by another thread too. patience_s: how long a frame is waited for, or five
     exposures where that is more; the first frame may take four times as long. Time in which this
     process did not run, or a simulated camera computes, does not count. Closing the
-    generator ends the sequence; what the camera had taken by then is recorded.
+    generator ends the sequence; what the camera had taken by then is recorded. events: by which
+    whoever watches the devices tells what happens to them; it is recorded, and may end the run.
     Raises FileError when the recording cannot be begun or not be completed; and, once the recording
     is closed, what on_end or stopping the camera raised.
     """
     patience_s = max(patience_s, _PATIENT_EXPOSURES * stream.exposure_s)
     stop = stop or Event()
-    session = _Session(stream, count, plan, localizer, on_end, patience_s, stop)
+    acting = stop, events or Events()
+    session = _Session(stream, count, plan, localizer, on_end, patience_s, *acting)
     with ENDS.telling(stop.set):
         try:
             session.start()
@@ -120,8 +126,9 @@ class _Session:
         on_end: Callable[[], None],
         patience_s: float,
         stop: Event,
+        events: Events,
     ) -> None:
-        self._stream, self._plan, self._stop = stream, plan, stop
+        self._stream, self._plan, self._stop, self._events = stream, plan, stop, events
         self._began_s = time.monotonic()
         self._facts = Facts(
             state="recording",
@@ -138,11 +145,15 @@ class _Session:
         folder = plan.folder if plan else None
         self._recorder: RecordingWriter | None = None
         self._analysis = Analysis(localizer, folder, stream.shape, stream.exposure_s)
-        self._acquisition = Acquisition(stream, count, self._analysis, on_end, patience_s, stop)
+        self._acquisition = Acquisition(
+            stream, count, self._analysis, on_end, patience_s, stop, events
+        )
 
     def start(self) -> None:
         if self._plan is not None:
             self._recorder = RecordingWriter(self._plan.folder, self._facts, self._plan.disk)
+        keep = self._recorder.note if self._recorder is not None else None
+        self._events.begin(lambda: self._acquisition.counters.received, keep)
         self._acquisition.start(self._recorder)
         self._analysis.start()
 
@@ -173,6 +184,7 @@ class _Session:
             reason=acquisition.reason,
             analysis_failure=news.failure,
             newest_analysed=news.newest,
+            changes=self._events.changes,
         )
 
     def end(self) -> None:
@@ -186,6 +198,8 @@ class _Session:
     def _finish(self) -> None:
         acquisition = self._acquisition
         acquisition.finish()
+        self._events.last_look()
+        acquisition.blame_devices()
         self._analysis.finish(_LAST_ANALYSIS_S)
         if self._recorder is not None:
             state = acquisition.state
@@ -195,6 +209,8 @@ class _Session:
                 reason=acquisition.reason,
                 ended=_now(),
                 frames=replace(acquisition.counters, analysed=self._analysis.count),
+                frame_interval_s=acquisition.times.interval_s,
+                changes=self._events.changes,
             )
             self._recorder.close(ended)
 

@@ -9,6 +9,7 @@ from dsacq.errors import UserError
 from dsacq.files.recording import Counters, State
 from dsacq.files.recording_writer import RecordingWriter
 from dsacq.live_analysis import Analysis
+from dsacq.live_events import Events
 from dsacq.patience import Patience
 from dsacq.stream import Frame, FrameStream
 
@@ -26,7 +27,8 @@ class StreamError(UserError):
 class Acquisition:
     """The thread that takes frames, and hands them on to disk and analysis.
 
-    on_end, patience_s, stop: as for `live`. state, reason: as in Facts. newest: the last frame.
+    on_end, patience_s, stop, events: as for `live`. state, reason: as in Facts. newest: the last
+    frame. times: of all frames.
     """
 
     def __init__(
@@ -37,13 +39,15 @@ class Acquisition:
         on_end: Callable[[], None],
         patience_s: float,
         stop: Event,
+        events: Events,
     ) -> None:
         self.state: State = "recording"
         self.reason = ""
         self.newest: Frame | None = None
         self._stream, self._count, self._shape_px = stream, count, stream.shape
         self._analysis, self._on_end, self._patience_s = analysis, on_end, patience_s
-        self._stop = stop
+        self._stop, self._events = stop, events
+        self.times = analysis.times
         self._recorder: RecordingWriter | None = None
         self._lock = Lock()  # of the counters
         self._counters = Counters(asked=count)
@@ -94,6 +98,11 @@ class Acquisition:
             )
             self._analysis.close()
 
+    def blame_devices(self) -> None:
+        """For what was found out about the devices when all was over."""
+        if self._events.trouble is not None and self.state != "failed":
+            self.state, self.reason = "failed", str(self._events.trouble)
+
     def quieten(self) -> None:
         """Lasers first: to stop a camera can take long."""
         try:
@@ -133,6 +142,7 @@ class Acquisition:
                 quiet = True
             if self._recorder is not None and self._recorder.trouble is not None:
                 raise self._recorder.trouble
+            self._check_devices()
             frame = self._next_frame()
             if self.state == "failed":  # it was given up meanwhile
                 return
@@ -148,7 +158,14 @@ class Acquisition:
                     f"{stream.name}: sent no frame for {patience_s:g} s and was stopped; "
                     f"{self._kept()}."
                 )
-        self.state = self._end_state()
+        state = self._end_state()
+        self._events.last_look()
+        self._check_devices()
+        self.state = state
+
+    def _check_devices(self) -> None:
+        if self._events.trouble is not None:
+            raise self._events.trouble
 
     def _patience(self) -> float:
         """The first frame may take longer: cameras prepare for a sequence."""
@@ -170,7 +187,8 @@ class Acquisition:
             recorder.put(frame)
         self._count_up(received=1)
         self.newest = frame
-        self._analysis.put(number, frame)
+        count = self.times.add(frame.index, frame.camera_index, frame.time_s)
+        self._analysis.put(number, count, frame)
         if recorder is not None:
             self._check_losses(frame, before)
 

@@ -11,13 +11,16 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Lock, Thread
+from typing import Any, NamedTuple
 
 from dsacq.data import Localizations
 from dsacq.errors import UserError
 from dsacq.files.localization_stream import LocalizationStream, to_parquet
 from dsacq.files.recording import LOCALIZATIONS, STREAMED
+from dsacq.frame_times import FrameTimes
 from dsacq.localize.as_they_come import LiveLocalizer
-from dsacq.stream import Frame
+from dsacq.localize.localizer import analysed, joined_ranges
+from dsacq.stream import Frame, clock_s
 
 log = logging.getLogger(__name__)
 
@@ -50,17 +53,25 @@ class AnalysisNews:
     failure: str
 
 
+class _Numbered(NamedTuple):
+    """A frame, its number as in the table, and that with lost frames counted."""
+
+    number: int
+    counted: int
+    frame: Frame
+
+
 class _Waiting:
     """Frames that wait to be localized; the oldest go when there are too many."""
 
     def __init__(self, most: int) -> None:
-        self._frames: deque[tuple[int, Frame]] = deque(maxlen=most)
+        self._frames: deque[_Numbered] = deque(maxlen=most)
         self._changed = Condition()
         self._closed = False
 
-    def put(self, number: int, frame: Frame) -> None:
+    def put(self, frame: _Numbered) -> None:
         with self._changed:
-            self._frames.append((number, frame))
+            self._frames.append(frame)
             self._changed.notify()
 
     def close(self) -> None:
@@ -68,7 +79,11 @@ class _Waiting:
             self._closed = True
             self._changed.notify()
 
-    def take(self) -> Sequence[tuple[int, Frame]]:
+    def until_closed(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed)
+
+    def take(self) -> Sequence[_Numbered]:
         """All that wait; nothing once it is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._frames or self._closed)
@@ -81,6 +96,8 @@ class Analysis:
     """The thread that localizes; without a localizer it does nothing.
 
     folder: of the recording that keeps the localizations, or None. shape_px: (rows, columns).
+    times: of all frames. Linking goes by the exposure at first, then by the time between frames as
+    it is measured so far, from the third frame on.
     """
 
     def __init__(
@@ -90,15 +107,18 @@ class Analysis:
         shape_px: tuple[int, int],
         exposure_s: float,
     ) -> None:
+        self.times = FrameTimes()
         self._localizer, self._folder, self._shape_px = localizer, folder, shape_px
+        self._exposure_s, self._measure_at = exposure_s, 0
         most = int(_BACKLOG_S / max(exposure_s, 1e-6))
         self._waiting = _Waiting(min(max(most, _LEAST_WAITING), _MOST_WAITING))
-        self._pending: deque[tuple[int, Frame]] = deque()  # given to the localizer, not yet back
+        self._pending: deque[_Numbered] = deque()  # given to the localizer, not yet back
         self._received = 0
         self._lock = Lock()  # of what was found
         self._found: deque[Localizations] = deque(maxlen=_UNSEEN_TABLES)
         self._newest: Analysed | None = None
         self._count = 0
+        self._ranges: list[tuple[int, int]] = []  # of the frames that were localized
         self._failure = ""
         self._ends_s = math.inf
         self._thread = Thread(target=self._run, name="localization", daemon=True)
@@ -113,11 +133,12 @@ class Analysis:
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
 
-    def put(self, number: int, frame: Frame) -> None:
-        """Take a frame, for as long as it can wait. Numbers count from 0, without gaps."""
+    def put(self, number: int, count: int, frame: Frame) -> None:
+        """Take a frame, for as long as it can wait. Numbers count from 0, without gaps; count: the
+        same, but with lost frames counted."""
         self._received = number + 1
         if self._localizer is not None:
-            self._waiting.put(number, frame)
+            self._waiting.put(_Numbered(number, count, frame))
 
     def close(self) -> None:
         """No more frames come; those that wait are still localized."""
@@ -147,9 +168,12 @@ class Analysis:
         try:
             self._localize_all(self._localizer)
         except Exception as error:
-            if not isinstance(error, UserError):
-                log.exception("localization failed")
-            self._failure = f"Localization ended: {error}"
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        if not isinstance(error, UserError):
+            log.exception("localization failed")
+        self._failure = f"Localization ended: {error}"
 
     def _localize_all(self, localizer: LiveLocalizer) -> None:
         if self._folder is None:
@@ -159,17 +183,37 @@ class Analysis:
         try:
             with LocalizationStream(streamed) as table:
                 self._found_in(localizer, table)
-        finally:
-            made_by = localizer.origin(self._shape_px, self._received)
-            to_parquet(streamed, target, made_by)
-            streamed.unlink()
+        except Exception as error:  # told at once, while frames go on
+            self._tell(error)
+        self._waiting.until_closed()  # only then it is known of how many frames the movie is
+        to_parquet(streamed, target, self._origin(localizer, self._folder))
+        streamed.unlink()
+
+    def _origin(self, localizer: LiveLocalizer, folder: Path) -> dict[str, Any]:
+        told = {
+            "interval_s": self.times.interval_s,
+            "exposure_s": self._exposure_s,
+            "gaps": [list(gap) for gap in self.times.gaps],
+        }
+        made_by = localizer.origin(self._shape_px, self._received, str(folder), told)
+        return made_by | analysed(self._ranges)
+
+    def _measure_interval(self, localizer: LiveLocalizer) -> None:
+        """Seldom: what comes later changes little. No frame is shorter than its exposure."""
+        if self._received >= self._measure_at:
+            if interval_s := self.times.interval_s:
+                localizer.frame_interval_s = max(interval_s, self._exposure_s)
+            self._measure_at = 1 + self._received * 9 // 8
 
     def _found_in(self, localizer: LiveLocalizer, table: LocalizationStream | None) -> None:
         while batch := self._waiting.take():
             self._pending.extend(batch)
-            numbers = [number for number, _ in batch]
-            if not self._keep(localizer.add(numbers, [frame.pixels for _, frame in batch]), table):
+            self._measure_interval(localizer)
+            numbers, counts = [one.number for one in batch], [one.counted for one in batch]
+            pixels = [one.frame.pixels for one in batch]
+            if not self._keep(localizer.add(numbers, pixels, counts), table):
                 return
+            del pixels
             del batch  # its frames are not kept while the next come
         self._keep(localizer.rest(), table)
 
@@ -178,8 +222,9 @@ class Analysis:
         for found in tables:
             if file is not None:
                 file.append(found)
-            number, frame = self._pending.popleft()  # tables come in the order of their frames
-            latency_s = max(time.time() - frame.time_s, 0.0)
+            number, _, frame = self._pending.popleft()  # tables come in the order of their frames
+            joined_ranges(self._ranges, number)
+            latency_s = max(clock_s() - frame.time_s, 0.0)
             with self._lock:
                 self._newest = Analysed(number, frame, found, latency_s)
                 self._found.append(found)

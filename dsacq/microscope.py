@@ -13,9 +13,10 @@ import numpy as np
 from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.camera_maps import with_maps
+from dsacq.files.change_remarks import change_remarks
 from dsacq.files.masks import read_mask
 from dsacq.files.movies import Movie
-from dsacq.files.recording import FACTS, MASK, is_recording, read_facts
+from dsacq.files.recording import FACTS, MASK, changes_of, is_recording, read_facts
 from dsacq.networks.model_file import Model
 from dsacq.physics.camera import Camera
 from dsacq.physics.masks import LIKE, PhaseMask, likeness
@@ -69,12 +70,15 @@ def microscope_behind(
     """
     remarks: list[str] = []
     recorded = _recorded(movie, remarks)
+    remarks_on_camera = bool(remarks)
+    if is_recording(movie.path):
+        remarks += change_remarks(changes_of(movie.path, read_facts(movie.path)))
     told = [recorded] if optics is None else [_of_file(optics), recorded]
     camera = next((one.camera for one in told if one.camera is not None), None)
     if camera is None and wanted is not None:
         camera = wanted.camera
         # Where its maps cannot be read that is said already.
-        if camera is not None and is_recording(movie.path) and not remarks:
+        if camera is not None and is_recording(movie.path) and not remarks_on_camera:
             remarks.append(
                 f"{_name(movie)} does not tell its camera's noise: that which {wanted.name} was "
                 "made for is taken; measure it with `dsacq calibrate camera`, and new recordings "

@@ -1,11 +1,20 @@
 """Frames as they come from a camera: what recording and live localization ask of one."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+_STARTED_S = time.time() - time.perf_counter()
+
+
+def clock_s() -> float:
+    """Seconds since 1970 that go on evenly: by the computer's clock as it stood when the program
+    began, and from then on by a counter, which nobody sets and which is finer than 1 us."""
+    return _STARTED_S + time.perf_counter()
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +24,7 @@ class Frame:
     pixels: (rows, columns) uint16 counts, the receiver's own. index: as the camera's software
     counted it, 0 for the first frame of a sequence; a gap is a loss on the way. camera_index: as
     the camera itself counted it, where it does, from any start; a gap is a loss in the camera.
-    time_s: of arrival, seconds since 1970. metadata: what else is known, strings and numbers.
+    time_s: of arrival, as `clock_s` counts. metadata: what else is known, strings and numbers.
     """
 
     pixels: NDArray[np.uint16]

@@ -2,23 +2,26 @@
 
 import hashlib
 import logging
-from collections.abc import Generator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from dsacq.ends import ENDS
-from dsacq.errors import SettingsError
+from dsacq.errors import FileError, SettingsError
 from dsacq.files.camera_maps import camera_table, write_maps
 from dsacq.files.localization_stream import LocalizationStream, to_parquet
 from dsacq.files.masks import write_mask
 from dsacq.files.recording import MASK, TRUTH
 from dsacq.files.recording_writer import DiskSettings
 from dsacq.live import RecordingPlan, Update, live
+from dsacq.live_events import Events
 from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.localize.localizer import LocalizeSettings
 from dsacq.networks.model_file import Model
@@ -27,6 +30,7 @@ from dsacq.physics.masks import LIKE, PhaseMask, likeness
 from dsacq.physics.optics import differing_fields
 from hardware.rig import Rig
 from hardware.simulated_camera import SimulatedCamera
+from hardware.watch import Values, Watch
 
 log = logging.getLogger(__name__)
 
@@ -52,32 +56,43 @@ def acquire(
     power by laser; by default those that the rig file uses. about: what else recording.json is to
     tell. stop: ends it when set, as closing the generator does. Whatever ends it, lasers go off at
     once, then the camera stops, then what was taken is written. With a recording, the mask, the
-    maps of the camera and, on the simulated bench, the truth are written beside the movie. Raises
-    DeviceError, FileError.
+    maps of the camera and, on the simulated bench, the truth are written beside the movie; until it
+    ends, what would make its frames others than it tells is refused, and what changes otherwise is
+    noted (see `guard`). Light above a laser's limit ends it. Raises DeviceError, FileError.
     """
+    rig.guard.require_free(rig.camera.name)
     powers = dict(rig.settings.use.lasers_mw if lasers_mw is None else lasers_mw)
     try:
         if mask is not None:
             rig.show(mask)
         rig.light(powers)
+        events = Events()
+        watch = Watch(rig, events, everything=folder is not None)
         plan, noise = None, None
         if folder is not None:
             noise = _noise(rig)
-            told = _about(rig, noise, powers) | dict(about or {})
+            told = _about(rig, noise, powers, deepcopy(watch.known)) | dict(about or {})
             plan = RecordingPlan(folder=folder, pixel_um=_pixel_um(rig), about=told, disk=disk)
         updates = live(
             rig.camera,
             count,
             plan=plan,
             localizer=localizer,
-            on_end=rig.dark,
+            on_end=partial(_dark, rig, watch),
             interval_s=interval_s,
             stop=stop,
+            events=events,
         )
-        yield from updates if folder is None else _with_records(rig, noise, folder, updates)
+        with rig.guard.acquiring(watch, recording=folder is not None), watch:
+            yield from updates if folder is None else _with_records(rig, noise, folder, updates)
     finally:
         with ENDS.finishing():
             rig.dark()
+
+
+def _dark(rig: Rig, watch: Watch) -> None:
+    watch.darkening()
+    rig.dark()
 
 
 def live_localizer(
@@ -88,7 +103,8 @@ def live_localizer(
     threshold: float | None = None,
     device: torch.device | str = "cpu",
 ) -> LiveLocalizer:
-    """For the rig as it is set: its camera's noise, its exposure as the time between frames.
+    """For the rig as it is set: its camera's noise, its exposure as the time between frames until
+    that is measured.
 
     mask: that the SLM is to show, by default what it shows. Raises SettingsError as `check_model`.
     """
@@ -149,33 +165,64 @@ def _with_truth(
     first: Update,
     updates: Generator[Update],
 ) -> Generator[Update]:
-    streamed = folder / _TRUTH_STREAM
-    roi, binning = camera.roi, camera.binning
-    corner_um = (roi.column * binning * pixel_um, roi.row * binning * pixel_um)
-    try:
-        with LocalizationStream(streamed) as table:
+    with _Truth(camera, pixel_um, folder) as truth:
+        try:
+            yield first
+            for update in updates:
+                truth.take()
+                yield update
+        finally:
+            updates.close()
+            truth.take()
 
-            def take() -> None:
-                truth = camera.take_truth()
-                moved = truth.table.assign(
-                    x_um=truth.table["x_um"] - corner_um[0], y_um=truth.table["y_um"] - corner_um[1]
-                )
-                if "track" not in moved:
-                    moved["track"] = -1
-                table.append(replace(truth, table=moved))
 
-            try:
-                yield first
-                for update in updates:
-                    take()
-                    yield update
-            finally:
-                updates.close()
-                take()
-    finally:
-        to_parquet(streamed, folder / TRUTH, {"made_by": "simulated bench"})
+class _Truth:
+    """The truth beside a recording. That it cannot be written is told in the end, unless something
+    else failed: a full disk first of all costs frames."""
+
+    def __init__(self, camera: SimulatedCamera, pixel_um: float, folder: Path) -> None:
+        self._camera, self._folder = camera, folder
+        roi, binning = camera.roi, camera.binning
+        self._corner_um = roi.column * binning * pixel_um, roi.row * binning * pixel_um
+        self._failure: FileError | None = None
+        self._table: LocalizationStream | None = None
+        with self._telling():
+            self._table = LocalizationStream(folder / _TRUTH_STREAM)
+
+    def take(self) -> None:
+        """Write what came since it was taken last."""
+        truth = self._camera.take_truth()
+        x_um, y_um = self._corner_um
+        moved = truth.table.assign(x_um=truth.table["x_um"] - x_um, y_um=truth.table["y_um"] - y_um)
+        if "track" not in moved:
+            moved["track"] = -1
+        with self._telling():
+            if self._table is not None:
+                self._table.append(replace(truth, table=moved))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        streamed = self._folder / _TRUTH_STREAM
+        with self._telling():
+            if self._table is not None:
+                self._table.close()
+        with self._telling():
+            to_parquet(streamed, self._folder / TRUTH, {"made_by": "simulated bench"})
         with suppress(OSError):
             streamed.unlink()
+        if self._failure is not None:
+            if kind is None:
+                raise self._failure
+            log.warning("%s", self._failure)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except FileError as error:
+            self._failure = self._failure or error
 
 
 def _pixel_um(rig: Rig) -> float:
@@ -191,8 +238,10 @@ def _noise(rig: Rig) -> Noise | None:
         return None
 
 
-def _about(rig: Rig, noise: Noise | None, lasers_mw: Mapping[str, float]) -> dict[str, Any]:
-    """What recording.json tells of an acquisition."""
+def _about(
+    rig: Rig, noise: Noise | None, lasers_mw: Mapping[str, float], said: dict[str, Values]
+) -> dict[str, Any]:
+    """What recording.json tells of an acquisition. said: by each device, before the first frame."""
     mask = rig.mask
     shown = None
     if mask is not None:
@@ -204,6 +253,7 @@ def _about(rig: Rig, noise: Noise | None, lasers_mw: Mapping[str, float]) -> dic
         "noise": None if noise is None else camera_table(noise),
         "mask": shown,
         "lasers_mw": dict(lasers_mw),
+        "devices": said,
         "focus_um": rig.focus.position_um() if rig.focus is not None else None,
         "roi_px": list(asdict(camera.roi).values()),
         "binning": camera.binning,

@@ -120,6 +120,7 @@ class Bench:
         self.settings, self.optics = settings, optics
         self.faults = settings.faults
         self.view = View(focus_um=optics.focus_um, power_mw=settings.reference_mw)
+        self._lights_mw: dict[str, float] = {}  # of the lasers that emit
         self._changing, self._exposing = Lock(), Lock()
 
         rows, columns = settings.shape_px
@@ -140,6 +141,15 @@ class Bench:
         """Change fields of the view, all at once."""
         with self._changing:
             self.view = replace(self.view, **fields)
+
+    def light(self, laser: str, power_mw: float, emitting: bool) -> None:
+        """What a laser does now; those that emit shine together."""
+        with self._changing:
+            self._lights_mw.pop(laser, None)
+            if emitting:
+                self._lights_mw[laser] = power_mw
+            together_mw = sum(self._lights_mw.values()) if self._lights_mw else power_mw
+            self.view = replace(self.view, emitting=bool(self._lights_mw), power_mw=together_mw)
 
     def expose(self, exposure_s: float, interval_s: float) -> Exposure:
         """The next frame, at the devices' present state; the next after it comes interval_s later.

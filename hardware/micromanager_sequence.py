@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsacq.patience import Patience
-from dsacq.stream import Frame
+from dsacq.stream import Frame, clock_s
 from hardware.micromanager_core import Core, Tags
 from hardware.protocols import DeviceError
 
@@ -40,7 +40,7 @@ class Sequence:
         self._taken = 0
         self._last_index = -1
         self._last_waiting = 0
-        self._looked_s = 0.0
+        self._looked_s = self._last_time_s = 0.0
         self._first_tags: Tags = {}
 
     def start(self, count: int | None, newest_only: bool, others: frozenset[str]) -> None:
@@ -48,6 +48,7 @@ class Sequence:
         self._others, self._left, self._skipped = others, 0, 0
         self._newest_only, self._stopped, self._asked = newest_only, False, 0
         self._taken, self._last_index, self._last_waiting = 0, -1, 0
+        self._last_time_s = 0.0
         self._first_tags = {}
         # With True it stops at a full buffer, and says so. With False, as in the continuous
         # mode of Micro-Manager, all that waits is thrown away, silently: good for looking.
@@ -173,7 +174,7 @@ class Sequence:
         frame = Frame(
             pixels=pixels.astype(np.uint16, copy=False),
             index=self._last_index,
-            time_s=_seconds(tags.pop("TimeReceivedByCore", "")),
+            time_s=self._time_s(tags.pop("TimeReceivedByCore", "")),
             camera_index=None if counted is None else int(counted),
             # Most tags stay as they are: after the first frame, only those that differ from its.
             metadata={
@@ -183,6 +184,16 @@ class Sequence:
         self._first_tags = self._first_tags or tags
         return frame
 
+    def _time_s(self, received: str) -> float:
+        """Of arrival in MMCore's buffer: now, less the time that it waited there by MMCore's clock.
+
+        That clock may be set at any moment, which matters to no frame but those waiting then, and
+        those come between the frame before and now.
+        """
+        now_s, waited_s = clock_s(), _waited_s(received)
+        self._last_time_s = min(max(now_s - waited_s, self._last_time_s), now_s)
+        return self._last_time_s
+
     def _complete(self) -> bool:
         """Whether a sequence that has ended, its frames taken, ended as it should."""
         if self._stopped or self._asked == 0 or self.overflowed:
@@ -190,9 +201,9 @@ class Sequence:
         return self._asked is not None and (self._newest_only or self._taken >= self._asked)
 
 
-def _seconds(received: str) -> float:
-    """Local time as MMCore writes it, in seconds since 1970; now, where it wrote none."""
+def _waited_s(received: str) -> float:
+    """Since the local time that MMCore wrote; 0 where it wrote none."""
     try:
-        return datetime.fromisoformat(received).timestamp()
+        return time.time() - datetime.fromisoformat(received).timestamp()
     except ValueError:
-        return time.time()
+        return 0.0

@@ -17,6 +17,7 @@ from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.masks import PhaseMask
 from hardware.asi import AsiSettings, AsiStage
 from hardware.bench import Bench
+from hardware.guard import Guard
 from hardware.holoeye import HoloeyeSLM, HoloeyeSLMSettings
 from hardware.ichrome import IchromeLaser, IchromeSettings
 from hardware.micromanager import MicroManager
@@ -62,7 +63,8 @@ class Rig:
     From its first device on, an end of the process makes it dark and stops its camera, and where
     the process is cut off its watchdog makes real lasers dark, until it is closed.
 
-    bench: what simulated devices look at, where there are such. mask: on the SLM, or None.
+    bench: what simulated devices look at, where there are such. guard: what may be done to the
+    devices while frames are recorded. mask: on the SLM, or None.
     open_screen: makes the SLM that is a screen, which needs a window. Raises DeviceError when a
     device does not open, and closes those that did.
     """
@@ -76,6 +78,7 @@ class Rig:
         self.focus: Stage | None = None
         self.stage_x: Stage | None = None
         self.stage_y: Stage | None = None
+        self.guard = Guard()
         opener = _Opener(settings, open_screen)
         self._devices: list[Device] = []
         self._ending = Event()
@@ -85,6 +88,7 @@ class Rig:
             for name, one in settings.devices():
                 device = opener.open(name, one)
                 self._devices.append(device)
+                self.guard.protect(device)
                 if name in settings.lasers:
                     self.lasers[name] = device
                 elif name in settings.shutters:
@@ -97,6 +101,8 @@ class Rig:
             raise
         self.camera: Camera
         self.bench, self._manager = opener.bench, opener.manager
+        if self._manager is not None:
+            self.guard.protect(self._manager)
 
     def show(self, mask: PhaseMask) -> None:
         """Show a mask on the SLM, as the rig file says; returns when the crystal has settled.
@@ -199,6 +205,7 @@ class Rig:
         Does all of it before it raises DeviceError with what went wrong. Does no harm twice.
         """
         with ENDS.finishing():
+            self.guard.release()
             try:
                 self._close_devices()
             finally:

@@ -115,13 +115,14 @@ class SimulatedLaserSettings:
 
 
 class SimulatedLaser:
-    """The bench's light; its power is at first the bench's reference power."""
+    """Light of the bench; its power is at first the bench's reference power."""
 
     def __init__(self, name: str, settings: SimulatedLaserSettings, bench: Bench) -> None:
         self.name, self._bench = name, bench
         self._limit_mw = settings.limit_mw
         self._closed = Event()
-        bench.change(emitting=False, power_mw=min(bench.view.power_mw, settings.limit_mw))
+        self._emitting, self._power_mw = False, min(bench.view.power_mw, settings.limit_mw)
+        self.turn()
 
     @property
     def limit_mw(self) -> float:
@@ -129,23 +130,29 @@ class SimulatedLaser:
 
     @property
     def power_mw(self) -> float:
-        return self._bench.view.power_mw
+        return self._power_mw
 
     @property
     def emitting(self) -> bool:
-        return self._bench.view.emitting
+        return self._emitting
 
     def set_power(self, power_mw: float) -> None:
         check_within(self.name, f"power {power_mw:g} mW", power_mw, (0.0, self._limit_mw))
         _require_open(self.name, self._closed)
-        self._bench.change(power_mw=float(power_mw))
+        self.turn(power_mw=float(power_mw))
 
     def on(self) -> None:
         _require_open(self.name, self._closed)
-        self._bench.change(emitting=True)
+        self.turn(emitting=True)
 
     def off(self) -> None:
-        self._bench.change(emitting=False)
+        self.turn(emitting=False)
+
+    def turn(self, *, power_mw: float | None = None, emitting: bool | None = None) -> None:
+        """As somebody at its front panel, or an interlock, would: no limit holds there."""
+        self._power_mw = self._power_mw if power_mw is None else power_mw
+        self._emitting = self._emitting if emitting is None else emitting
+        self._bench.light(self.name, self._power_mw, self._emitting)
 
     def close(self) -> None:
         self._closed.set()

@@ -16,7 +16,7 @@ from dsacq.data import Localizations, Roi
 from dsacq.errors import SettingsError
 from dsacq.physics.camera import digitised, expose
 from dsacq.physics.optics import Positive
-from dsacq.stream import Frame
+from dsacq.stream import Frame, clock_s
 from hardware.bench import Bench
 from hardware.faults import Faults
 from hardware.frame_buffer import FrameBuffer
@@ -211,7 +211,7 @@ class SimulatedCamera:
             frame = Frame(
                 counts[: len(counts) // 2] if number == faults.resize_at else counts,
                 index,
-                time.time(),
+                clock_s(),
                 camera_index=number,
                 metadata={
                     "exposure_s": exposure_s,

@@ -134,7 +134,7 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     from dsacq.analysis.link import link
     from dsacq.data import Gathered
     from dsacq.device import chosen_device
-    from dsacq.localize.localizer import LocalizeSettings
+    from dsacq.localize.localizer import LocalizeSettings, analysed
     from dsacq.localize.movie import localize_movie
     from dsacq.microscope import microscope_behind, microscope_of
     from dsacq.networks.model_file import load_model
@@ -159,7 +159,8 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
         device=chosen_device("auto"),
     )
     if wanted.link:
-        steps = link(steps, recorded_linking(movie, opened.facts))
+        gaps = movie.metadata.get("gaps", ())
+        steps = link(steps, recorded_linking(movie, opened.facts), gaps)
 
     gathered, done, linked = Gathered(), 0, {}
     began_s = told_s = time.monotonic()
@@ -174,7 +175,8 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
             told_s = now_s
             yield Progress(done, len(frames), now_s - began_s)
     yield Progress(done, len(frames), time.monotonic() - began_s)
-    found = gathered.joined(made_by | linked)
+    of_frames = analysed([(frames.start, frames.start + done)])
+    found = gathered.joined(made_by | linked | of_frames)
     yield Run(
         wanted.name,
         PURSUIT if model is None else model.card.name,

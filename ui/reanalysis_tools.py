@@ -1,7 +1,7 @@
 """What can be done with the localizations of a run, as the window does it: another run."""
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,8 @@ def treated(opened: Opened, run: Run, tool: Tool) -> Generator[Progress | Run]:
             from dsacq.data import Localizations
 
             settings = recorded_linking(opened.movie, opened.facts)
-            found = Localizations.joined(link([run.found], settings), run.found.origin)
+            origin = run.found.origin | {"link": asdict(settings)}
+            found = Localizations.joined(link([run.found], settings), origin)
             remark = f"{found.table['track'].nunique() if len(found) else 0} tracks."
         case Tool.merge:
             from dsacq.analysis.merging import merged

@@ -318,6 +318,11 @@ class Session(QObject):
         self._on_failure(error)
 
     def _on_update(self, update: "Update") -> None:
+        from dsacq.files.change_remarks import change_remarks
+
+        known = 0 if self._last is None else len(self._last.changes)
+        for change in update.changes[known:]:
+            (self.said if change.asked else self.failed).emit(change_remarks([change])[0])
         self._last = update
         self.updated.emit(update)
 

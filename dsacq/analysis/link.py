@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import KDTree
 
 from dsacq.data import Localizations
+from dsacq.frame_times import Gaps, counted
 from dsacq.physics.optics import Positive
 from dsacq.simulation.places import NotNegative
 
@@ -51,48 +52,52 @@ class LinkSettings:
 
 
 class _Ends(NamedTuple):
-    """Where tracks were seen last: track (T,), frame (T,), place (T, 3) in um, and variance (T, 3)
-    in um^2."""
+    """Where tracks were seen last: track (T,), frame (T,), the same with lost ones counted (T,),
+    place (T, 3) in um, and variance (T, 3) in um^2."""
 
     track: Integers
     frame: Integers
+    counted: Integers
     place_um: Floats
     variance_um2: Floats
 
     def chosen(self, which: NDArray[np.bool_]) -> "_Ends":
-        track, frame, place_um, variance_um2 = self
-        return _Ends(track[which], frame[which], place_um[which], variance_um2[which])
+        return _Ends._make(values[which] for values in self)
 
     def joined(self, other: "_Ends") -> "_Ends":
-        return _Ends(
-            np.concatenate([self.track, other.track]),
-            np.concatenate([self.frame, other.frame]),
-            np.concatenate([self.place_um, other.place_um]),
-            np.concatenate([self.variance_um2, other.variance_um2]),
-        )
+        return _Ends._make(map(np.concatenate, zip(self, other, strict=True)))
 
 
 class Linker:
-    """Links one frame after the other. Tracks are numbered from 0, in the order of their birth."""
+    """Links one frame after the other. Tracks are numbered from 0, in the order of their birth.
+
+    settings: may be set between two frames, as the time between frames where it is only being
+    measured.
+    """
 
     def __init__(self, settings: LinkSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         none, no_places = np.empty(0, np.int64), np.empty((0, 3))
-        self._ends = _Ends(none, none, no_places, no_places)
+        self._ends = _Ends(none, none, none, no_places, no_places)
         self._tracks = 0
         self._last_frame = -1
 
-    def add(self, localizations: Localizations) -> Localizations:
+    def add(self, localizations: Localizations, count: int | None = None) -> Localizations:
         """The localizations of one frame, with their column `track`; an existing one is replaced.
 
-        Frames may be left out, as those without emitters: they count as missed. Raises ValueError
-        for more than one frame, one that does not come after the last, and positions that are not
-        finite.
+        Frames may be left out, as those without emitters: they count as missed. count: the frame's
+        number with those counted that were lost before it, by which time goes, by default as the
+        table tells. Raises
+        ValueError for more than one frame, one that does not come after the last, and positions
+        that are not finite.
         """
         track = np.empty(0, np.int64)
         if len(localizations):
-            track = self._linked(self._frame(localizations), localizations)
-        origin = localizations.origin | {"link": asdict(self._settings)}
+            frame = self._frame(localizations)
+            if count is None:
+                count = int(localizations.counted_frames()[0])
+            track = self._linked(frame, count, localizations)
+        origin = localizations.origin | {"link": asdict(self.settings)}
         return Localizations(localizations.table.assign(track=track), origin)
 
     def _frame(self, localizations: Localizations) -> int:
@@ -103,17 +108,17 @@ class Linker:
             )
         return int(frames[0])
 
-    def _linked(self, frame: int, localizations: Localizations) -> Integers:
+    def _linked(self, frame: int, count: int, localizations: Localizations) -> Integers:
         place_um = localizations.positions_um()
         if not np.isfinite(place_um).all():
             raise ValueError(f"positions in frame {frame}: expected finite numbers")
         sigma_um = localizations.table[_SIGMAS].to_numpy(dtype=np.float64)
         known = np.isfinite(sigma_um) & (sigma_um > 0)
-        variance = np.where(known, sigma_um, self._settings.unknown_sigma_um) ** 2
+        variance = np.where(known, sigma_um, self.settings.unknown_sigma_um) ** 2
         self._last_frame = frame
-        ends = self._ends.chosen(frame - self._ends.frame <= self._settings.memory_frames + 1)
+        ends = self._ends.chosen(frame - self._ends.frame <= self.settings.memory_frames + 1)
 
-        end, point = _assigned(*self._candidates(ends, frame, place_um, variance))
+        end, point = _assigned(*self._candidates(ends, count, place_um, variance))
         track = np.full(len(place_um), -1, np.int64)
         track[point] = ends.track[end]
         born = track < 0
@@ -122,18 +127,19 @@ class Linker:
 
         missed = np.ones(len(ends.track), bool)
         missed[end] = False
-        here = _Ends(track, np.full(len(track), frame), place_um, variance)
+        number = np.full(len(track), frame)
+        here = _Ends(track, number, np.full(len(track), count), place_um, variance)
         self._ends = ends.chosen(missed).joined(here)
         return track
 
     def _candidates(
-        self, ends: _Ends, frame: int, place_um: Floats, variance_um2: Floats
+        self, ends: _Ends, count: int, place_um: Floats, variance_um2: Floats
     ) -> tuple[Indices, Indices, Floats]:
         """Rows of ends and of places that may belong together, and the cost of each such pair."""
         if not len(ends.track):
             return np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0)
-        settings = self._settings
-        waited_s = settings.frame_interval_s * (frame - ends.frame)[:, None]
+        settings = self.settings
+        waited_s = settings.frame_interval_s * (count - ends.counted)[:, None]
         expected_um2 = ends.variance_um2 + 2 * settings.diffusion_um2_per_s * waited_s
         widest_um2 = (expected_um2.max(0) + variance_um2.max(0)).max()
         near = KDTree(ends.place_um).sparse_distance_matrix(
@@ -150,12 +156,15 @@ class Linker:
         return end[allowed], point[allowed], cost[allowed]
 
 
-def link(tables: Iterable[Localizations], settings: LinkSettings) -> Generator[Localizations]:
+def link(
+    tables: Iterable[Localizations], settings: LinkSettings, gaps: Gaps = ()
+) -> Generator[Localizations]:
     """Link what was localized before; yields the localizations of each frame with their `track`.
 
     A table may hold several frames in any order of rows, and comes out in as many parts; one
-    without localizations comes out as it is. Raises ValueError when a frame of a table does not
-    come after those of the tables before, and where a position is not finite.
+    without localizations comes out as it is. gaps: where frames were lost, in place of what the
+    tables tell. Raises ValueError when a frame of a table does not come after those of the tables
+    before, and where a position is not finite.
     """
     linker = Linker(settings)
     for localizations in tables:
@@ -163,7 +172,9 @@ def link(tables: Iterable[Localizations], settings: LinkSettings) -> Generator[L
         order = np.argsort(frame, kind="stable")
         starts = np.flatnonzero(np.diff(frame[order])) + 1
         for rows in np.split(order, starts):
-            yield linker.add(Localizations(localizations.table.iloc[rows], localizations.origin))
+            one = Localizations(localizations.table.iloc[rows], localizations.origin)
+            count = int(counted(one.table["frame"].iloc[0], gaps)) if gaps and len(one) else None
+            yield linker.add(one, count)
 
 
 def _assigned(end: Indices, point: Indices, cost: Floats) -> tuple[Indices, Indices]:

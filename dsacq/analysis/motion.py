@@ -244,7 +244,8 @@ def jump_distances(table: Localizations, lag: int = 1, axes: tuple[str, ...] = A
 def _linked(table: Localizations) -> pd.DataFrame:
     if "track" not in table.table.columns:
         raise SettingsError("The table is not linked: it has no column track. Use `dsacq link`.")
-    rows = table.table
+    # With the frames that were lost counted: the steps over them took longer.
+    rows = table.table.assign(frame=table.counted_frames())
     return rows[rows["track"] >= 0].sort_values(["track", "frame"])
 
 

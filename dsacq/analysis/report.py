@@ -16,9 +16,10 @@ from dsacq.analysis.rendering_colours import coloured
 from dsacq.data import Localizations
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import write_atomically
+from dsacq.files.change_remarks import change_remarks
 from dsacq.files.localizations import read_localizations
 from dsacq.files.movies import Movie, open_movie
-from dsacq.files.recording import LOCALIZATIONS, Facts, is_recording, read_facts
+from dsacq.files.recording import LOCALIZATIONS, Facts, changes_of, is_recording, read_facts
 from dsacq.version import software
 
 _EXAMPLES = 3
@@ -43,9 +44,15 @@ def recording_report(folder: Path, table: Path | None, output: Path) -> Generato
     own = folder / LOCALIZATIONS
     chosen = table if table is not None else own if own.is_file() else None
     found = None if chosen is None else read_localizations(chosen)
-    parts = [f"<h1>{html.escape(folder.name)}</h1>", _overview(facts, found, chosen)]
+    remarks = change_remarks(changes_of(folder, facts))
+    parts = [
+        f"<h1>{html.escape(folder.name)}</h1>",
+        _overview(facts, found, chosen),
+        _warned(remarks),
+    ]
     yield "frames"
     with open_movie(folder) as movie:
+        interval_s = movie.metadata.get("interval_s") or facts.exposure_s or 0.1
         parts.append(_frames(movie, found, facts))
     if found is not None and len(found):
         yield "picture"
@@ -54,7 +61,7 @@ def recording_report(folder: Path, table: Path | None, output: Path) -> Generato
         parts.append(_histograms(found))
         if "track" in found.table.columns:
             yield "motion"
-            parts.append(_motion(found, facts))
+            parts.append(_motion(found, interval_s, facts.exposure_s or None))
     parts.append(_about(facts))
     title = html.escape(f"{folder.name}, dsacq")
     page = (
@@ -76,6 +83,8 @@ def _overview(facts: Facts, found: Localizations | None, chosen: Path | None) ->
         + (f" of {1e3 * facts.pixel_um:.0f} nm" if facts.pixel_um else ""),
         "exposure": f"{1e3 * facts.exposure_s:g} ms",
     }
+    if facts.frame_interval_s:
+        rows["frame interval"] = f"{1e3 * facts.frame_interval_s:.4g} ms, by the frames' times"
     if found is not None and chosen is not None:
         rows["localizations"] = f"{len(found)} in {chosen.name}"
         if "track" in found.table.columns:
@@ -86,6 +95,10 @@ def _overview(facts: Facts, found: Localizations | None, chosen: Path | None) ->
     rows["software"] = f"recorded by {facts.software}, reported by {software()}"
     warning = f'<p class="warn">{lost} frames were lost.</p>' if lost else ""
     return warning + _table(rows)
+
+
+def _warned(remarks: list[str]) -> str:
+    return "".join(f'<p class="warn">{html.escape(one)}</p>' for one in remarks)
 
 
 def _frames(movie: Movie, found: Localizations | None, facts: Facts) -> str:
@@ -137,11 +150,11 @@ def _histograms(found: Localizations) -> str:
     return f"<h2>Photons, depth and precision</h2>{_image(figure)}"
 
 
-def _motion(found: Localizations, facts: Facts) -> str:
-    link = found.origin.get("link")
-    interval = link.get("frame_interval_s") if isinstance(link, dict) else None
+def _motion(found: Localizations, interval_s: float, exposure_s: float | None) -> str:
+    # No exposure is longer than the time between frames: a table may be of another movie.
+    exposed_s = None if exposure_s is None else min(exposure_s, interval_s)
     try:
-        report = motion_report(found, float(interval or facts.exposure_s or 0.1))
+        report = motion_report(found, interval_s, exposure_s=exposed_s)
     except SettingsError as error:
         return f"<h2>Motion</h2><p>{html.escape(str(error))}</p>"
     return f"<h2>Motion</h2>{_image(motion_figure(report))}"

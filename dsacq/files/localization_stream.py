@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -28,14 +29,16 @@ _ROWS = 1 << 17  # of a row group
 class LocalizationStream:
     """Appends linked localizations to a file; what was appended survives a crash.
 
+    Which columns it has beside those of every table and `track` is up to the first table with rows.
     Methods raise FileError when the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._writer: Any = None
+        self._schema = _SCHEMA
         try:
             self._file = path.open("wb")
-            self._writer = pa.ipc.new_stream(self._file, _SCHEMA)
         except OSError as error:
             raise self._failure(error) from error
 
@@ -44,9 +47,14 @@ class LocalizationStream:
         if not len(localizations):
             return
         table = localizations.table
-        arrays = [np.asarray(table[field.name], field.type.to_pandas_dtype()) for field in _SCHEMA]
         try:
-            self._writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+            if self._writer is None:
+                self._begin(_schema_of(table))
+            fields = self._schema
+            arrays = [
+                np.asarray(table[field.name], field.type.to_pandas_dtype()) for field in fields
+            ]
+            self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
             self._file.flush()
         except OSError as error:
             raise self._failure(error) from error
@@ -57,11 +65,17 @@ class LocalizationStream:
             return
         try:
             try:
+                if self._writer is None:
+                    self._begin(_SCHEMA)
                 self._writer.close()
             finally:
                 self._file.close()
         except OSError as error:
             raise self._failure(error) from error
+
+    def _begin(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pa.ipc.new_stream(self._file, schema)
 
     def __enter__(self) -> Self:
         return self
@@ -84,27 +98,47 @@ def to_parquet(path: Path, target: Path, origin: dict[str, Any]) -> int:
     Raises FileError when the stream cannot be read or is damaged, or the target not be written.
     """
     rows = written = 0
+    schema = _read_schema(path)
     with (
         replacing(target) as partial,
-        pq.ParquetWriter(partial, with_origin(_SCHEMA, origin), **OPTIONS) as writer,
+        pq.ParquetWriter(partial, with_origin(schema, origin), **OPTIONS) as writer,
     ):
         waiting: list[pa.RecordBatch] = []
         for batch in _batches(path):
             waiting.append(batch)
             rows += batch.num_rows
             if rows - written >= _ROWS:
-                writer.write_table(pa.Table.from_batches(waiting, _SCHEMA))
+                writer.write_table(pa.Table.from_batches(waiting, schema))
                 waiting, written = [], rows
-        writer.write_table(pa.Table.from_batches(waiting, _SCHEMA))
+        writer.write_table(pa.Table.from_batches(waiting, schema))
     return rows
+
+
+def _schema_of(table: pd.DataFrame) -> pa.Schema:
+    """That of every table, with the numbers that this one has besides."""
+    others = table.drop(columns=_SCHEMA.names).select_dtypes("number")
+    kinds = ((name, pa.from_numpy_dtype(others[name].dtype)) for name in others)
+    return pa.schema([*_SCHEMA, *kinds])
+
+
+def _read_schema(path: Path) -> pa.Schema:
+    """Of a stream; that of every table where it was cut short before it had any."""
+    with reading(path, "a stream of localizations"), path.open("rb") as file:
+        try:
+            schema = pa.ipc.open_stream(file).schema
+        except (pa.ArrowException, OSError):
+            if file.read(1):
+                raise
+            return _SCHEMA
+        if list(schema)[: len(_SCHEMA)] != list(_SCHEMA):
+            raise FileError(f"{path}: is not a stream of localizations of this version.")
+        return schema
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     with reading(path, "a stream of localizations"), path.open("rb") as file:
         try:
             stream = pa.ipc.open_stream(file)
-            if stream.schema != _SCHEMA:
-                raise FileError(f"{path}: is not a stream of localizations of this version.")
             for batch in stream:
                 batch.validate()
                 yield batch

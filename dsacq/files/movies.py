@@ -18,7 +18,13 @@ from dsacq.files.atomic import replacing
 from dsacq.files.binary import Image
 from dsacq.files.dax import Dax
 from dsacq.files.ndtiff import INDEX, NdTiff
-from dsacq.files.recording import is_recording, movie_files, movie_metadata, read_facts
+from dsacq.files.recording import (
+    is_recording,
+    movie_files,
+    movie_metadata,
+    read_facts,
+    recorded_times,
+)
 from dsacq.files.series import Series, micromanager_order, micromanager_sets, tiff_files
 from dsacq.files.tiff import TiffStack
 from dsacq.files.tiff_writer import TiffPages
@@ -44,7 +50,8 @@ class Movie:
 
     shape: (rows, columns). dtype: of the frames, in native byte order: as stored, but 8 bits as 16
     and float16 as float32. metadata: what the file tells, of: format, axes (slowest first, as in
-    "TYX"), pixel_um, z_step_um, interval_s, exposure_s, camera. len() counts the frames that the
+    "TYX"), pixel_um, z_step_um, interval_s, exposure_s, camera; of a recording also gaps, where
+    frames were lost (see `FrameTimes`). len() counts the frames that the
     file announces, so a movie that was cut short has a frame that cannot be read.
     """
 
@@ -138,6 +145,7 @@ def _open_recording(folder: Path) -> FrameReader:
     facts = read_facts(folder)
     series = Series(paths)
     series.metadata |= movie_metadata(facts)  # the files lack it after a crash
+    series.metadata |= recorded_times(folder, facts)
     if facts.state == "recording" and series.count > 1:
         try:
             series.read(series.count - 1)

@@ -2,7 +2,8 @@
 
     recording.json          camera, optics, mask, rig; when; frames asked for, written and lost
     movie_000.tif ...       the frames: BigTIFF, 4 GB or 20000 frames each
-    frames.jsonl            a line per frame: its number in the movie, the camera's, the time
+    frames.jsonl            a line per frame: its number in the movie, the camera's, the time; and
+                            one per change of a device between them
     localizations.parquet   what was localized live, with the tracks
     localizations.arrows    the same, while it is being written
     mask.tif                the mask that was on the SLM
@@ -16,7 +17,9 @@ crash or power cut is known by its state and opens like any other.
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,10 +30,13 @@ from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing
 from dsacq.files.image_description import json_object
+from dsacq.frame_times import FrameTimes
 
 FACTS, FRAMES = "recording.json", "frames.jsonl"
 LOCALIZATIONS, STREAMED = "localizations.parquet", "localizations.arrows"
 MASK, TRUTH = "mask.tif", "truth.parquet"
+CHANGE = "change"  # the key of a line of frames.jsonl that is none of a frame
+_LOOKED_AT = 2000  # frames whose times tell the interval
 EMPTY_TIFF_BYTES = 16  # of a file that was made but got no frame
 
 _STRICT = ConfigDict(extra="forbid")
@@ -50,12 +56,32 @@ class Counters:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Change:
+    """Something that was not the same from the first frame of a recording to its last.
+
+    frame: of the movie, the first that may show it. time_s: as frames have it. what: with its unit,
+    such as power_mw. before, after: None where it was not known. asked: whether it was set through
+    dsacq, or found when the device was asked.
+    """
+
+    frame: int
+    time_s: float
+    device: str
+    what: str
+    before: float | bool | None
+    after: float | bool | None
+    asked: bool
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Facts:
     """What recording.json holds.
 
     state: "recording" until it ends, or for ever where the program was killed; "complete" with all
     frames asked for; "stopped" by the user; "failed" for `reason`; "repaired". about: rig, optics,
-    mask, settings, the camera's noise (maps by the names of their files), as JSON can hold them.
+    mask, settings, the camera's noise (maps by the names of their files), as JSON can hold them, as
+    they were before the first frame. frame_interval_s: from one frame's start to the next's, by the
+    times of the frames, or None where fewer than three came. changes: of the devices, in time.
     """
 
     state: State
@@ -68,6 +94,8 @@ class Facts:
     exposure_s: NonNegativeFloat
     frames: Counters
     about: dict[str, Any] = field(default_factory=dict)
+    frame_interval_s: PositiveFloat | None = None
+    changes: tuple[Change, ...] = ()
 
 
 def is_recording(folder: Path) -> bool:
@@ -126,7 +154,54 @@ def movie_metadata(facts: Facts) -> dict[str, Any]:
 
 
 def read_frame_lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """The lines of frames.jsonl that are whole. Raises FileError."""
+    """The whole lines of frames.jsonl that are of frames. Raises FileError."""
+    return (line for line in _lines(folder) if CHANGE not in line)
+
+
+def changes_of(folder: Path, facts: Facts) -> tuple[Change, ...]:
+    """What changed during a recording, also one that did not end properly."""
+    if facts.state not in ("recording", "repaired") or facts.changes:
+        return facts.changes
+    found = []
+    with suppress(FileError):
+        for line in _lines(folder):
+            with suppress(ValueError, TypeError):  # a damaged line
+                if CHANGE in line:
+                    found.append(Change(**line[CHANGE]))
+    return tuple(found)
+
+
+def frame_times(folder: Path, most: int | None = None) -> FrameTimes:
+    """Of the first frames of a recording, or of all. Raises FileError."""
+    times = FrameTimes()
+    for line in islice(read_frame_lines(folder), most):
+        index, camera_index, time_s = (line.get(n) for n in ("index", "camera_index", "time_s"))
+        if isinstance(index, int) and isinstance(time_s, int | float):
+            known = camera_index if isinstance(camera_index, int) else None
+            times.add(index, known, float(time_s))
+    return times
+
+
+def recorded_times(folder: Path, facts: Facts) -> dict[str, Any]:
+    """interval_s and gaps (as `FrameTimes` has them) of a recording's frames, as far as told.
+
+    Of one that does not tell its interval the first frames' times are read.
+    """
+    times = FrameTimes()
+    counted = facts.frames
+    lossy = counted.lost_in_core + counted.lost_in_camera > 0
+    ended = facts.state not in ("recording", "repaired")
+    if not (facts.frame_interval_s and ended) or lossy:
+        with suppress(FileError):
+            times = frame_times(folder, _LOOKED_AT if ended and not lossy else None)
+    told = {
+        "interval_s": facts.frame_interval_s or times.interval_s,
+        "gaps": [list(gap) for gap in times.gaps],
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _lines(folder: Path) -> Iterator[dict[str, Any]]:
     path = folder / FRAMES
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dsacq.errors import FileError
+from dsacq.files.change_remarks import change_remarks
 from dsacq.files.localization_stream import to_parquet
 from dsacq.files.recording import (
     FACTS,
@@ -14,6 +15,8 @@ from dsacq.files.recording import (
     LOCALIZATIONS,
     STREAMED,
     Facts,
+    changes_of,
+    frame_times,
     movie_files,
     movie_metadata,
     read_facts,
@@ -29,11 +32,13 @@ _QUIET_S = 5.0  # a recording shows each second that it is going on
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """frames: those that can be read. problems: a sentence each; none for a sound recording."""
+    """frames: those that can be read. problems: a sentence each; none for a sound recording.
+    remarks: on what was not the same for all frames."""
 
     facts: Facts
     frames: int
     problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -69,7 +74,8 @@ def check(folder: Path) -> Report:
     problems += _problems_of_lines(folder, frames)
     if (folder / STREAMED).exists():
         problems.append("Its localizations are not in their final form.")
-    return Report(facts=facts, frames=frames, problems=tuple(problems))
+    remarks = change_remarks(changes_of(folder, facts))
+    return Report(facts=facts, frames=frames, problems=tuple(problems), remarks=tuple(remarks))
 
 
 def repair(folder: Path) -> Report:
@@ -94,7 +100,10 @@ def repair(folder: Path) -> Report:
         counted = facts.frames
         counted = replace(counted, received=max(counted.received, frames), written=frames)
         reason = "It was cut short and repaired."
-        write_facts(folder, replace(facts, state="repaired", reason=reason, frames=counted))
+        times = frame_times(folder)
+        mended = replace(facts, state="repaired", reason=reason, frames=counted)
+        changes = changes_of(folder, facts)
+        write_facts(folder, replace(mended, frame_interval_s=times.interval_s, changes=changes))
     if (folder / STREAMED).exists():
         to_parquet(folder / STREAMED, folder / LOCALIZATIONS, dict(facts.about))
         (folder / STREAMED).unlink()

@@ -8,9 +8,10 @@ to there are readable.
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Lock, Thread
@@ -19,7 +20,16 @@ from typing import IO, Any
 import numpy as np
 
 from dsacq.errors import FileError
-from dsacq.files.recording import FACTS, FRAMES, Facts, movie_file, movie_metadata, write_facts
+from dsacq.files.recording import (
+    CHANGE,
+    FACTS,
+    FRAMES,
+    Change,
+    Facts,
+    movie_file,
+    movie_metadata,
+    write_facts,
+)
 from dsacq.files.tiff_trim import trim
 from dsacq.files.tiff_writer import TiffPages
 from dsacq.stream import Frame
@@ -69,6 +79,7 @@ class RecordingWriter:
         self._files = Lock()  # held where a movie file is ended or synced
         self._ended = Event()
         self._written = 0
+        self._noted: deque[Change] = deque()
         self._failure: FileError | None = None
         self._nearly_full: FileError | None = None
         self._writer = Thread(target=self._write_all, name="recording", daemon=True)
@@ -110,8 +121,14 @@ class RecordingWriter:
             except Full:
                 continue
 
+    def note(self, change: Change) -> None:
+        """Keep a change of a device among the frames; never waits."""
+        self._noted.append(change)
+
     def close(self, facts: Facts) -> None:
         """Write what waits, complete the files, and store facts, with the frames really written.
+
+        Of facts.changes those are left out that no frame can show.
 
         Raises FileError when that fails, or a write had failed; the facts are stored all the same
         where the disk lets it, and their state is "failed" then. Does no harm twice.
@@ -125,13 +142,14 @@ class RecordingWriter:
         with self._telling():
             self._end_movie()
         with self._telling():
+            self._write_changes()
             self._lines.close()
         if self._failure and facts.state != "failed":
             facts = replace(facts, state="failed", reason=str(self._failure))
+        frames = replace(facts.frames, written=self._written)
+        shown = tuple(change for change in facts.changes if change.frame < self._written)
         with self._telling():
-            write_facts(
-                self.folder, replace(facts, frames=replace(facts.frames, written=self._written))
-            )
+            write_facts(self.folder, replace(facts, frames=frames, changes=shown))
         if self._failure:
             raise self._failure
 
@@ -163,8 +181,13 @@ class RecordingWriter:
                 _complete(pages)
         self._pages.write(frame.pixels)
         self._written += 1
+        self._write_changes()
         self._lines.write(_line(self._written - 1, frame))
         self._lines.flush()
+
+    def _write_changes(self) -> None:
+        while self._noted and self._noted[0].frame < self._written:
+            self._lines.write(json.dumps({CHANGE: asdict(self._noted.popleft())}) + "\n")
 
     def _sync_often(self) -> None:
         while not (self._failure or self._ended.wait(_SYNC_S)):

@@ -1,6 +1,6 @@
 """A movie and a model in, localizations out."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,8 @@ from dsacq.version import software
 # Camera pixels that go through a network at once; on a CPU more gains nothing, on a GPU it takes
 # many to keep it busy. A voxel network makes volumes of them.
 _BATCH_PX = {"mixture": {"cpu": 1 << 17, "cuda": 1 << 22}, "voxel": {"cpu": 1, "cuda": 1 << 20}}
+
+_MOST_RANGES = 200  # of frames, that a table tells
 
 
 class FrameSource(Protocol):
@@ -180,14 +182,52 @@ def _tables(
 
 
 def origin(
-    optics: Optics, frames: FrameSource, settings: LocalizeSettings, **made_with: Any
+    optics: Optics,
+    frames: FrameSource,
+    settings: LocalizeSettings,
+    metadata: Mapping[str, Any],
+    **made_with: Any,
 ) -> dict[str, Any]:
-    """What made the localizations, as their table carries it."""
-    return made_with | {
-        "software": software(),
-        "pixel_um": optics.pixel_um,
-        "shape_px": list(frames.shape),
-        "frames": len(frames),
-        "optics": asdict(optics),
-        "settings": asdict(settings),
+    """What made the localizations, as their table carries it; `analysed` tells of which frames.
+
+    metadata: of the movie, which tells the times of its frames. made_with: model, method, mask,
+    movie.
+    """
+    times = {
+        "frame_interval_s": metadata.get("interval_s"),
+        "exposure_s": metadata.get("exposure_s"),
+        "gaps": metadata.get("gaps"),
     }
+    known = {name: value for name, value in times.items() if value}
+    return (
+        made_with
+        | known
+        | {
+            "software": software(),
+            "pixel_um": optics.pixel_um,
+            "shape_px": list(frames.shape),
+            "frames": len(frames),
+            "optics": asdict(optics),
+            "settings": asdict(settings),
+        }
+    )
+
+
+def analysed(ranges: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Of which frames a table is, as a part of its origin: those of a movie that were localized.
+
+    ranges: (first, one past the last), in order, such as [(0, 200)]; they are told unless there are
+    very many.
+    """
+    told: dict[str, Any] = {"frames_analysed": sum(stop - first for first, stop in ranges)}
+    if len(ranges) <= _MOST_RANGES:
+        told["analysed"] = [list(one) for one in ranges]
+    return told
+
+
+def joined_ranges(ranges: list[tuple[int, int]], number: int) -> None:
+    """Add a frame, in place, to ranges that lie before it."""
+    if ranges and ranges[-1][1] == number:
+        ranges[-1] = ranges[-1][0], number + 1
+    else:
+        ranges.append((number, number + 1))

@@ -62,6 +62,7 @@ def localize_movie(
         microscope.optics,
         movie,
         settings,
+        movie.metadata,
         model=None if model is None else model.card.name,
         method=method,
         mask=microscope.mask.name,

@@ -39,7 +39,7 @@ from dsacq.files.recording import (
     write_facts,
 )
 from dsacq.files.recording_check import check, repair
-from dsacq.files.recording_writer import RecordingWriter
+from dsacq.files.recording_writer import DiskSettings, RecordingWriter
 
 DAY_S = 86400
 
@@ -172,6 +172,54 @@ def test_too_little_room_is_told_before_anything_is_made(
         RecordingWriter(folder, facts(), replace(SMALL, reserve_bytes=2e9))
     assert list(folder.iterdir()) == []
     record(folder, 3, asked=4000)  # 1.25 times 6.9 MB are there
+
+
+@pytest.mark.parametrize(
+    ("disk", "asked", "fits"),
+    [
+        (SMALL, 4629, True),  # 1.25 times 7.999 MB
+        (SMALL, 4630, False),  # 1.25 times 8.001 MB: the movie alone would find room
+        (replace(SMALL, margin=1.0), 4630, True),
+        (replace(SMALL, reserve_bytes=5e6), 2314, True),
+        (replace(SMALL, reserve_bytes=5e6), 2316, False),
+    ],
+)
+def test_the_room_asked_for_is_a_quarter_more_than_the_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: DiskSettings, asked: int, fits: bool
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(0, 0, 10_000_000))
+    if fits:
+        record(tmp_path / "run", 3, disk, asked=asked)
+        return
+    with pytest.raises(FileError, match=f"{asked} frames need"):
+        RecordingWriter(tmp_path / "run", facts(asked=asked), disk)
+
+
+@pytest.mark.parametrize(
+    ("exposure_s", "reserve_s", "fits"),
+    [
+        (0.01, 57.0, True),  # 172.8 kB/s: 9.85 MB
+        (0.01, 58.0, False),
+        (0.04, 228.0, True),  # four times as long for as much
+        (0.04, 234.0, False),
+        (0.0, 0.0099, True),  # no camera brings more than 1 GB/s
+        (0.0, 0.0101, False),
+    ],
+)
+def test_the_time_kept_free_goes_by_the_exposure(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    exposure_s: float,
+    reserve_s: float,
+    fits: bool,
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(0, 0, 10_000_000))
+    told, disk = replace(facts(), exposure_s=exposure_s), replace(SMALL, reserve_s=reserve_s)
+    if fits:
+        RecordingWriter(tmp_path / "run", told, disk).close(told)
+        return
+    with pytest.raises(FileError, match="a recording needs"):
+        RecordingWriter(tmp_path / "run", told, disk)
 
 
 def test_a_short_exposure_does_not_ask_for_the_whole_disk(

@@ -25,10 +25,10 @@ class Marked(LiveLocalizer):
     seen: dict[int, NDArray[Any]]
 
     def add(
-        self, numbers: Sequence[int], frames: Sequence[NDArray[Any]]
+        self, numbers: Sequence[int], frames: Sequence[NDArray[Any]], *counts: Sequence[int]
     ) -> Generator[Localizations]:
         self.seen |= zip(numbers, frames, strict=True)
-        yield from super().add(numbers, frames)
+        yield from super().add(numbers, frames, *counts)
 
 
 @pytest.mark.parametrize("context", [1, 3])

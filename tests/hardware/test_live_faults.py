@@ -1,6 +1,7 @@
 """Whatever a camera does, the recording holds all frames up to there and says what happened."""
 
 import re
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from live_samples import (
     SENSITIVE,
     LiveBench,
     SlowLocalizer,
+    Witness,
     localized_frames,
     localizer_of,
     movie_sums,
@@ -36,9 +38,12 @@ from dsacq.files.recording import (
     read_frame_lines,
 )
 from dsacq.files.recording_check import check
+from dsacq.live_analysis import Analysis
 from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.localize.localizer import FrameStack, localize
+from dsacq.stream import Frame
 from hardware.faults import Faults
+from hardware.pictures import picture
 
 COUNT = 12
 SHORT_S = 0.5
@@ -182,10 +187,10 @@ class NotingLocalizer(SlowLocalizer):
         self.batches: list[Sequence[int]] = []
 
     def add(
-        self, numbers: Sequence[int], frames: Sequence[NDArray[Any]]
+        self, numbers: Sequence[int], frames: Sequence[NDArray[Any]], *counts: Sequence[int]
     ) -> Generator[Localizations]:
         self.batches.append(numbers)
-        return super().add(numbers, frames)
+        return super().add(numbers, frames, *counts)
 
 
 def test_a_slow_localizer_leaves_frames_out_and_the_recording_whole(tmp_path: Path) -> None:
@@ -259,3 +264,60 @@ def test_a_folder_that_is_taken_ends_it_in_the_dark(tmp_path: Path) -> None:
         next(bench.run(tmp_path, 10))
     assert bench.safe
     assert bench.stream.sums == []
+
+
+@pytest.mark.parametrize(
+    ("exposure_s", "stall_at", "patience_s", "told_s"),
+    [
+        (0.1, 3, 0.01, "0.5"),
+        (0.2, 3, 0.01, "1"),
+        (0.1, 0, 0.01, "2"),
+        (0.05, 3, 0.6, "0.6"),
+    ],
+    ids=["five exposures", "longer ones", "four times as long at first", "what is asked, if more"],
+)
+def test_patience_goes_by_the_exposure(
+    tmp_path: Path, exposure_s: float, stall_at: int, patience_s: float, told_s: str
+) -> None:
+    bench = LiveBench(Faults(stall_at=stall_at), exposure_s)
+    begun_s = time.monotonic()
+    *_, last = bench.run(tmp_path, 10, patience_s=patience_s)
+    assert f"sent no frame for {told_s} s and was stopped" in last.reason
+    assert time.monotonic() - begun_s > float(told_s)
+    assert last.counters.received == stall_at
+
+
+@pytest.mark.parametrize("exposure_s", [0.1, 0.3])
+def test_a_driver_is_given_up_after_five_exposures(tmp_path: Path, exposure_s: float) -> None:
+    bench = LiveBench(exposure_s=exposure_s, hang_at=1)
+    *_, last = bench.run(tmp_path, 5, patience_s=0.01)
+    assert f"did not answer for {5 * exposure_s:g} s and was given up" in last.reason
+    bench.stream.released.set()
+
+
+@pytest.mark.parametrize(("exposure_s", "kept"), [(0.001, 64), (0.1, 10), (0.05, 20), (5.0, 4)])
+def test_as_many_frames_wait_as_a_second_has(exposure_s: float, kept: int) -> None:
+    """Between 4 and 64."""
+    analysis = Analysis(localizer_of(LiveLocalizer), None, (48, 48), exposure_s)
+    for number in range(100):
+        pixels = np.full((48, 48), 100, np.uint16)
+        analysis.put(number, number, Frame(pixels, number, exposure_s * number))
+    analysis.close()
+    analysis.start()
+    analysis.finish(60.0)
+    assert analysis.count == kept
+    assert analysis.news().newest.number == 99  # type: ignore[union-attr]
+
+
+def test_a_single_picture_is_waited_for_by_its_exposure() -> None:
+    asked: list[float] = []
+
+    class Asked(Witness):
+        def next_frame(self, timeout_s: float) -> Frame | None:
+            asked.append(timeout_s)
+            return super().next_frame(timeout_s)
+
+    for exposure_s in (0.002, 0.05):
+        picture(Asked(LiveBench(exposure_s=exposure_s).camera))  # type: ignore[arg-type]
+    assert asked[0] > 1.0  # cameras prepare
+    assert asked[1] - asked[0] > 0.048

@@ -1,5 +1,6 @@
 """`dsacq link`, `merge`, `filter`, `drift`, `resolution`, `render` and `motion`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,25 @@ def test_from_positions_to_diffusion(tracks: Path, dsacq: Run) -> None:
     assert "turned by up to" in still.err
     assert "not linked" in dsacq.fails("motion", "moving.parquet", "-o", "m.png")
     assert "unknown kind" in dsacq.fails("link", "moving.parquet", "-o", "tracks.txt")
+
+
+def test_the_time_between_frames_is_as_the_table_tells(tracks: Path, dsacq: Run) -> None:
+    """Twice as long between frames, half the diffusion; linked tables tell how they were linked."""
+    plain = read_localizations(tracks / "moving.parquet")
+    slow = replace(plain, origin={"frame_interval_s": 0.2, "exposure_s": 0.001})
+    write_localizations(slow, tracks / "slow.parquet")
+    rates = {}
+    for name, options in (("moving", ()), ("slow", ()), ("slow", ("--frame-interval-ms", 100))):
+        linked = dsacq("link", f"{name}.parquet", "-o", "linked.parquet", *options)
+        assert ("does not tell the time between frames" in linked.err) is (name == "moving")
+        told = read_localizations(tracks / "linked.parquet").origin
+        expected_s = 0.2 if name == "slow" and not options else 0.1
+        assert told["link"]["frame_interval_s"] == expected_s
+        exposed = ("--exposure-ms", 0) if name == "moving" else ()
+        moved = dsacq("motion", "linked.parquet", "-o", "m.png", *options, *exposed, "--json")
+        rates[name, len(options)] = moved.json["diffusion_um2_per_s"]["value"]  # type: ignore[index, call-overload]
+    assert rates["slow", 0] == pytest.approx(rates["moving", 0] / 2, rel=0.05)
+    assert rates["slow", 2] == pytest.approx(rates["moving", 0], rel=0.05)
 
 
 def test_drift_is_found_and_taken_out(structure: Path, dsacq: Run) -> None:

@@ -76,16 +76,16 @@ def test_switches_at_once_in_a_live_view(
 
 
 def test_a_laser_that_is_not_used_is_left_alone(qtbot: QtBot) -> None:
-    """Both lasers of this bench are one light: putting one out would put out the other."""
+    """It stays dark, and the other shines."""
     lasers = {name: {"kind": "simulated"} for name in ("405", "561")}
     with small_session(qtbot, lasers=lasers) as session:
         panel = LightsPanel(session)
         qtbot.addWidget(panel)
         look(qtbot, session)
-        qtbot.waitUntil(lambda: panel.lasers["405"].lamp.text().endswith("on"), timeout=PATIENCE_MS)
-        qtbot.wait(300)
+        qtbot.waitUntil(lambda: panel.lasers["561"].lamp.text().endswith("on"), timeout=PATIENCE_MS)
+        assert panel.lasers["405"].lamp.text().endswith("dark")
         assert session.rig is not None
-        assert session.rig.lasers["561"].emitting
+        assert not session.rig.lasers["405"].emitting
         end(qtbot, session)
 
 

@@ -1,5 +1,7 @@
 """dsacq link, merge, filter, drift, resolution, render, motion."""
 
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +19,17 @@ Output = Annotated[
     Path, typer.Option("-o", "--output", help="Table to write: .parquet, .csv or .hdf5")
 ]
 
+IntervalMs = Annotated[
+    float | None,
+    typer.Option(min=1e-3, help="Frame to frame; default: as the table tells, else 100."),
+]
+_USUAL_INTERVAL_S = 0.1
+
 
 def link(
     table: TableFile,
     output: Output,
-    frame_interval_ms: Annotated[float, typer.Option(min=1e-3, help="Frame to frame.")] = 100.0,
+    frame_interval_ms: IntervalMs = None,
     diffusion_um2_per_s: Annotated[
         float, typer.Option(min=0.0, help="Of the fastest emitters.")
     ] = 0.01,
@@ -40,16 +48,20 @@ def link(
     from dsacq.analysis.link import link as linked
     from dsacq.data import Localizations
 
+    found = _read(table, output, pixel_um)
+    interval_s, remark = _interval_s(frame_interval_ms, found)
     settings = LinkSettings(
         diffusion_um2_per_s=diffusion_um2_per_s,
-        frame_interval_s=frame_interval_ms / 1e3,
+        frame_interval_s=interval_s,
         largest_step_um=largest_step_um,
         memory_frames=memory_frames,
     )
-    found = _read(table, output, pixel_um)
-    done = Localizations.joined(linked([found], settings), found.origin)
+    origin = found.origin | {"link": asdict(settings)}
+    done = Localizations.joined(linked([found], settings), origin)
     _write(done, output, pixel_um)
     tracks = int(done.table["track"].nunique()) if len(done) else 0
+    if remark:
+        say(remark)
     if as_json:
         print_json({"output": output, "localizations": len(done), "tracks": tracks})
     else:
@@ -279,12 +291,30 @@ def render(
     say(f"{columns} x {rows} pixels written to {output}.")
 
 
+def _interval_s(given_ms: float | None, found: "Localizations") -> tuple[float, str]:
+    """From one frame to the next: as given, as the table tells, or the usual one, with a remark."""
+    if given_ms is not None:
+        return given_ms / 1e3, ""
+    if told := _told(found, "frame_interval_s"):
+        return told, ""
+    return _USUAL_INTERVAL_S, (
+        f"Remark: the table does not tell the time between frames; {1e3 * _USUAL_INTERVAL_S:g} ms "
+        "are taken, unless you give --frame-interval-ms."
+    )
+
+
+def _told(found: "Localizations", name: str) -> float | None:
+    """A time that a table tells, if it tells one."""
+    value = found.origin.get(name)
+    return float(value) if isinstance(value, int | float) and 0 < value < math.inf else None
+
+
 def motion(
     table: TableFile,
     output: Annotated[Path, typer.Option("-o", "--output", help="Figure (.png or .pdf).")],
-    frame_interval_ms: Annotated[float, typer.Option(min=1e-3, help="Frame to frame.")] = 100.0,
+    frame_interval_ms: IntervalMs = None,
     exposure_ms: Annotated[
-        float | None, typer.Option(min=0.0, help="Within it; by default all of it.")
+        float | None, typer.Option(min=0.0, help="Within it; default: as told, or all of it.")
     ] = None,
     rigid: Annotated[
         bool, typer.Option("--rigid", help="Take out the motion of all together, as of a nucleus.")
@@ -304,13 +334,14 @@ def motion(
     turned = None
     if rigid:
         turned, found = rigid_motion(found)
-    report = motion_report(
-        found,
-        frame_interval_ms / 1e3,
-        exposure_s=None if exposure_ms is None else exposure_ms / 1e3,
-        rigid=turned,
-    )
+    interval_s, remark = _interval_s(frame_interval_ms, found)
+    exposure_s = None if exposure_ms is None else exposure_ms / 1e3
+    if exposure_ms is None and (told := _told(found, "exposure_s")):
+        exposure_s = min(told, interval_s)
+    report = motion_report(found, interval_s, exposure_s=exposure_s, rigid=turned)
     motion_picture(report, output)
+    if remark:
+        say(remark)
     if as_json:
         print_json({"file": output} | report.told())
     else:

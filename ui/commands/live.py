@@ -62,6 +62,7 @@ def live(
     Example: `dsacq live --rig my-rig.toml --model tetrapod --frames 1000 -o telomeres-3`
     """
     from dsacq.device import chosen_device
+    from dsacq.files.change_remarks import change_remarks
     from hardware.acquire import acquire, live_localizer
     from hardware.rig import open_rig
 
@@ -88,6 +89,8 @@ def live(
         except KeyboardInterrupt:
             say(_stopped(output))
             raise
+    for remark in change_remarks(last.changes):
+        say(f"Remark: {remark}")
     if as_json:
         state = {"state": last.state, "reason": last.reason, "localizations": found}
         print_json({**asdict(last.counters), **state, "analysis_failure": last.analysis_failure})

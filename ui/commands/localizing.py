@@ -97,7 +97,7 @@ def localize(
     from dsacq.device import chosen_device
     from dsacq.files.localizations import format_of, write_localizations
     from dsacq.files.movies import open_movie
-    from dsacq.localize.localizer import LocalizeSettings
+    from dsacq.localize.localizer import LocalizeSettings, analysed
     from dsacq.localize.movie import localize_movie
 
     settings = LocalizeSettings(threshold=threshold, roi=chosen_roi(roi), tile_px=tile)
@@ -133,7 +133,8 @@ def localize(
                     done += 1
                     advance()
         finally:  # what was localized before a damaged frame or Ctrl+C is kept
-            found = gathered.joined(made_by)
+            of_frames = analysed([(indices.start, indices.start + done)])
+            found = gathered.joined(made_by | of_frames)
             if done:
                 write_localizations(found, output)
             if 0 < done < len(indices):

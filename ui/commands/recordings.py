@@ -47,6 +47,7 @@ def _tell(report: "Report", as_json: bool) -> None:
                 "readable": report.frames,
                 "sound": report.sound,
                 "problems": report.problems,
+                "remarks": report.remarks,
                 **asdict(facts.frames),
             }
         )
@@ -57,5 +58,7 @@ def _tell(report: "Report", as_json: bool) -> None:
         )
     for problem in report.problems:
         say(problem)
+    for remark in report.remarks:
+        say(f"Remark: {remark}")
     if not report.sound:
         raise typer.Exit(1)

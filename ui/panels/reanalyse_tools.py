@@ -108,7 +108,10 @@ class ToolsTab(QWidget):
             from ui.recorded_linking import recorded_linking
 
             interval_s = recorded_linking(opened.movie, opened.facts).frame_interval_s
-            report = motion_report(run.found, interval_s)
+            exposure_s = opened.movie.metadata.get("exposure_s")
+            if exposure_s is not None:  # a file may tell what cannot be
+                exposure_s = min(exposure_s, interval_s)
+            report = motion_report(run.found, interval_s, exposure_s=exposure_s)
             motion_picture(report, path)
             return f"{report.summary} {path.name}"
 
