@@ -228,14 +228,9 @@ class Rig:
         work += [device.close for device in reversed(devices)]
         if manager is not None:
             work.append(manager.close)
-        try:
-            all_of(work)
-        except BaseException:
-            if watchdog is not None:
-                watchdog.let_go()
-            raise
         if watchdog is not None:
-            watchdog.dismiss()
+            work.append(watchdog.dismiss)
+        all_of(work)
 
     def _close_after_failure(self) -> None:
         try:

@@ -81,22 +81,9 @@ class Watchdog:
             return None
 
     def dismiss(self) -> None:
-        """All is dark, and nothing is left to watch."""
+        """Nothing is left to watch: the rig is closed, and the user told of what did not go dark."""
         self._process.kill()
-        self._process.wait()
-        self._close()
-
-    def let_go(self) -> None:
-        """Something may not be dark: it tries, now, beside this program and after it."""
-        self._close()
-        Thread(target=self._process.wait, name="watchdog", daemon=True).start()
-
-    def _close(self) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except OSError:  # it has gone
-            log.debug("the watchdog had ended", exc_info=True)
+        self._process.communicate()
 
 
 def make_dark(lights: Lights) -> bool:
