@@ -81,7 +81,7 @@ class Watchdog:
             return None
 
     def dismiss(self) -> None:
-        """Nothing is left to watch: the rig is closed, and the user told of what did not go dark."""
+        """Nothing is left to watch: the rig is closed, and what did not go dark has been told."""
         self._process.kill()
         self._process.communicate()
 
