@@ -14,7 +14,7 @@ from threading import Condition, Lock, Thread
 
 from dsacq.data import Localizations
 from dsacq.errors import UserError
-from dsacq.files.localization_stream import LocalizationStream, to_parquet
+from dsacq.files.localization_stream import LocalizationStream, streaming
 from dsacq.files.recording import LOCALIZATIONS, STREAMED
 from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.stream import Frame
@@ -156,13 +156,11 @@ class Analysis:
             self._found_in(localizer, None)
             return
         streamed, target = self._folder / STREAMED, self._folder / LOCALIZATIONS
-        try:
-            with LocalizationStream(streamed) as table:
+        with streaming(streamed, target, localizer.origin(self._shape_px, 0)) as table:
+            try:
                 self._found_in(localizer, table)
-        finally:
-            made_by = localizer.origin(self._shape_px, self._received)
-            to_parquet(streamed, target, made_by)
-            streamed.unlink()
+            finally:
+                table.origin = localizer.origin(self._shape_px, self._received)
 
     def _found_in(self, localizer: LiveLocalizer, table: LocalizationStream | None) -> None:
         while batch := self._waiting.take():

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from dsacq.errors import SettingsError
+from dsacq.errors import FileError, SettingsError
 from dsacq.files.camera_maps import camera_table, write_maps
-from dsacq.files.localization_stream import LocalizationStream, to_parquet
+from dsacq.files.localization_stream import streaming
 from dsacq.files.masks import write_mask
-from dsacq.files.recording import MASK, TRUTH
+from dsacq.files.recording import MASK, STREAMED_TRUTH, TRUTH
 from dsacq.files.recording_writer import DiskSettings
 from dsacq.live import RecordingPlan, Update, live
 from dsacq.localize.as_they_come import LiveLocalizer
@@ -28,8 +28,6 @@ from hardware.rig import Rig
 from hardware.simulated_camera import SimulatedCamera
 
 log = logging.getLogger(__name__)
-
-_TRUTH_STREAM = "truth.arrows"
 
 
 def acquire(
@@ -147,33 +145,31 @@ def _with_truth(
     first: Update,
     updates: Generator[Update],
 ) -> Generator[Update]:
-    streamed = folder / _TRUTH_STREAM
     roi, binning = camera.roi, camera.binning
     corner_um = (roi.column * binning * pixel_um, roi.row * binning * pixel_um)
-    try:
-        with LocalizationStream(streamed) as table:
+    made_by = {"made_by": "simulated bench"}
+    with streaming(folder / STREAMED_TRUTH, folder / TRUTH, made_by) as table:
 
-            def take() -> None:
-                truth = camera.take_truth()
-                moved = truth.table.assign(
-                    x_um=truth.table["x_um"] - corner_um[0], y_um=truth.table["y_um"] - corner_um[1]
-                )
-                if "track" not in moved:
-                    moved["track"] = -1
-                table.append(replace(truth, table=moved))
+        def take() -> None:
+            truth = camera.take_truth()
+            moved = truth.table.assign(
+                x_um=truth.table["x_um"] - corner_um[0], y_um=truth.table["y_um"] - corner_um[1]
+            )
+            if "track" not in moved:
+                moved["track"] = -1
+            table.append(replace(truth, table=moved))
 
-            try:
+        try:
+            with closing(updates):
                 yield first
                 for update in updates:
                     take()
                     yield update
-            finally:
-                updates.close()
+        except BaseException:
+            with suppress(FileError):  # the movie's is the one to tell
                 take()
-    finally:
-        to_parquet(streamed, folder / TRUTH, {"made_by": "simulated bench"})
-        with suppress(OSError):
-            streamed.unlink()
+            raise
+        take()
 
 
 def _pixel_um(rig: Rig) -> float:

@@ -11,7 +11,7 @@ from dsacq.data import Localizations
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
 from dsacq.files.columns import localizations_from
-from dsacq.files.reading import reading
+from dsacq.files.reading import parsed_json, reading
 
 _KEY = b"dsacq"  # of the schema metadata: a JSON object with `format` and `origin`
 _FORMAT = 1
@@ -46,6 +46,16 @@ def write_parquet(localizations: Localizations, path: Path) -> None:
     described = with_origin(table.schema, localizations.origin)
     with replacing(path) as partial:
         pq.write_table(table.cast(described), partial, **OPTIONS)
+
+
+def origin_of(schema: pa.Schema) -> dict[str, Any]:
+    """What a schema tells of what made its table; nothing where that is damaged."""
+    try:
+        ours = parsed_json((schema.metadata or {}).get(_KEY, b"{}"))
+    except ValueError:
+        return {}
+    told = ours.get("origin") if isinstance(ours, dict) else None
+    return told if isinstance(told, dict) else {}
 
 
 def with_origin(schema: pa.Schema, origin: dict[str, Any]) -> pa.Schema:

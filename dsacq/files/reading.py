@@ -1,11 +1,39 @@
 """The border where what a library raises becomes a sentence for the user."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dsacq.errors import FileError
+
+_MOST_JSON = 1 << 24  # bytes; as objects it takes some thirty times as much
+
+
+def unread_file(path: Path) -> Path:
+    """Where the part of a file is kept that could not be read to its end."""
+    return path.with_name(path.name + ".unread")
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """What a JSON text says. Raises ValueError, also for one that is very long or nested."""
+    if len(text) > _MOST_JSON:
+        raise ValueError(f"it is longer than {_MOST_JSON} bytes")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_json(path: Path, kind: str) -> dict[str, Any]:
+    """The JSON object in a file. Raises FileError."""
+    with reading(path, kind), path.open("rb") as file:
+        values = parsed_json(file.read(_MOST_JSON + 1))
+    if not isinstance(values, dict):
+        raise FileError(f"{path}: cannot be read as {kind} (it holds no JSON object).")
+    return values
 
 
 @contextmanager
@@ -19,6 +47,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         yield
     except FileError:
         raise
+    except MemoryError as error:
+        raise FileError(f"{path}: is too large for the memory, or damaged.") from error
     except Exception as error:
         raise FileError(f"{path}: cannot be read as {kind} ({reason(error)}).") from error
 

@@ -90,10 +90,7 @@ class TiffStack:
         with self._library():
             if index >= len(self.offsets):  # an ImageJ stack: one directory for all frames
                 return self._read_imagej(index)
-            self._file.allow(MOST_TAG_BYTES)
-            self._tiff.filehandle.seek(self.offsets[index])
-            page = tifffile.TiffPage(self._tiff, index)
-            check_page(page, self._path)
+            page = self._page(index)
             if page.shape != self.shape or page.dtype != self.dtype:
                 raise FileError(
                     f"{self._path}: a page has {page.imagelength} x {page.imagewidth} pixels of "
@@ -104,8 +101,22 @@ class TiffStack:
             image: Image = page.asarray(maxworkers=1)
             return image
 
+    def page_end(self, index: int) -> int:
+        """Where in the file the pixels of a page end, of which there is a directory for each.
+        Raises FileError."""
+        with self._library():
+            page = self._page(index)
+            return max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=True)))
+
     def close(self) -> None:
         self._file.close()
+
+    def _page(self, index: int) -> tifffile.TiffPage:
+        self._file.allow(MOST_TAG_BYTES)
+        self._tiff.filehandle.seek(self.offsets[index])
+        page = tifffile.TiffPage(self._tiff, index)
+        check_page(page, self._path)
+        return page
 
     @contextmanager
     def _library(self) -> Iterator[None]:
