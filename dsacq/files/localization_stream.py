@@ -45,6 +45,7 @@ class LocalizationStream:
         try:
             self._file = path.open("wb")
             self._writer = pa.ipc.new_stream(self._file, with_origin(_SCHEMA, self.origin))
+            self._writer.write_batch(pa.RecordBatch.from_pylist([], _SCHEMA))  # else all waits
             self._file.flush()
         except OSError as error:
             raise self._failure(error) from error

@@ -112,6 +112,15 @@ def test_the_table_and_the_truth_come_back_with_their_origin(folder: Path) -> No
         assert not (folder / name).with_suffix(".arrows").exists()
 
 
+def test_the_origin_is_there_before_the_first_table(tmp_path: Path) -> None:
+    path, target = tmp_path / STREAMED, tmp_path / LOCALIZATIONS
+    with LocalizationStream(path, ORIGIN):
+        (tmp_path / "killed.arrows").write_bytes(path.read_bytes())
+    assert finish(tmp_path / "killed.arrows", target) == 0
+    found = read_localizations(target)
+    assert (found.origin, len(found)) == (ORIGIN, 0)
+
+
 def test_a_stream_of_before_tells_at_least_the_recording(folder: Path) -> None:
     with LocalizationStream(folder / STREAMED) as stream:  # without an origin
         stream.append(localizations(0))
