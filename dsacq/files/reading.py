@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsacq.errors import FileError
 
 _MOST_JSON = 1 << 24  # bytes; as objects it takes some thirty times as much
@@ -25,6 +28,23 @@ def parsed_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def require_size(path: Path, most: int) -> None:
+    """Raises FileError for a file of more bytes than that; an OSError where there is none."""
+    if (size := path.stat().st_size) > most:
+        raise FileError(f"{path}: has {size} bytes, but files of this kind have {most} at most.")
+
+
+def mapped_array(path: Path) -> NDArray[Any]:
+    """The array of a .npy file, mapped: a header cannot ask for more memory than there is file.
+
+    Raises FileError for several arrays, and what NumPy raises, to be called within `reading`.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise FileError(f"{path}: holds several arrays; save the one alone.")
+    return array
 
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:
