@@ -1,7 +1,9 @@
 """The border where what a library raises becomes a sentence for the user."""
 
 import json
+import math
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +38,16 @@ def require_size(path: Path, most: int) -> None:
         raise FileError(f"{path}: has {size} bytes, but files of this kind have {most} at most.")
 
 
+def require_stored_plainly(path: Path) -> None:
+    """Raises FileError for a .zip archive that becomes larger than it is, where such a file has no
+    reason to; any other file passes."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            announced = sum(member.file_size for member in archive.infolist())
+        if announced > (size := path.stat().st_size):
+            raise FileError(f"{path}: announces {announced} bytes, but has {size}.")
+
+
 def mapped_array(path: Path) -> NDArray[Any]:
     """The array of a .npy file, mapped: a header cannot ask for more memory than there is file.
 
@@ -45,6 +57,33 @@ def mapped_array(path: Path) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):
         raise FileError(f"{path}: holds several arrays; save the one alone.")
     return array
+
+
+def small_arrays(path: Path, most: int) -> dict[str, NDArray[Any]]:
+    """The arrays of a .npz file, which together have that many bytes at most.
+
+    Raises FileError for more, before memory is asked for, and what NumPy raises, to be called
+    within `reading`.
+    """
+    with zipfile.ZipFile(path) as archive:
+        announced = 0
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                shape, _, kind = _npy_header(file)
+            announced += max(math.prod(shape) * kind.itemsize, member.file_size)
+        if announced > most:
+            raise FileError(f"{path}: announces {announced} bytes, but has {most} at most.")
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    readers = {(1, 0): np.lib.format.read_array_header_1_0}
+    readers[2, 0] = np.lib.format.read_array_header_2_0
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"version {version} of its arrays is not read")
+    return readers[version](file)
 
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:

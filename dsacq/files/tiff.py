@@ -34,6 +34,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF in either b
 MOST_TAG_BYTES = 2**24  # of one page
 READ_COST = 64  # bytes: a tag may ask for little, but millions of times
 MOST_FRAMES = 2**40
+MOST_PLANES_BYTES = 2**33
 X_RESOLUTION, RESOLUTION_UNIT, CENTIMETRE, MICROMANAGER = 282, 296, 3, 51123
 
 _quiet = ContextVar("_quiet", default=False)
@@ -194,3 +195,18 @@ class TiffStack:
         if self.count < images < MOST_FRAMES and self.contiguous and MICROMANAGER not in first.tags:
             self.count, self.complete = images, True
             del self.offsets[1:]
+
+
+def read_planes(path: Path) -> Image:
+    """(planes, rows, columns) of a TIFF file, all at once. Raises FileError, also where they are
+    more than `MOST_PLANES_BYTES`."""
+    stack = TiffStack(path)
+    try:
+        if stack.count * stack.frame_bytes > MOST_PLANES_BYTES:
+            raise FileError(
+                f"{path}: has {stack.count} planes of {stack.frame_bytes} bytes, too many to be "
+                "read at once."
+            )
+        return np.stack([stack.read(index) for index in range(stack.count)])
+    finally:
+        stack.close()

@@ -9,6 +9,7 @@ from dsacq.networks.mixture import MixtureNetwork
 from dsacq.networks.voxel import UPSAMPLING, VoxelNetwork
 from dsacq.physics.optics import Optics
 
+MOST_DEPTH = 1024  # planes of a voxel network
 _STRICT = ConfigDict(extra="forbid")
 _Channels = Annotated[int, Field(ge=4, le=1024)]
 _Blocks = Annotated[int, Field(ge=0, le=64)]
@@ -27,7 +28,7 @@ class VoxelArchitecture:
     """
 
     kind: Literal["voxel"] = "voxel"
-    depth: Annotated[int, Field(ge=1, le=1024)]
+    depth: Annotated[int, Field(ge=1, le=MOST_DEPTH)]
     dilations: Annotated[tuple[_Dilation, ...], Field(min_length=1, max_length=32)]
     scale: _Positive = 800.0
     label_offset_voxels: tuple[_Offset, _Offset] = (0.0, 0.0)
