@@ -17,10 +17,10 @@ from calibration.report import report
 from calibration.retrieve import Progress, Retrieved, RetrieveSettings
 from calibration.z_scan import ZScan
 from dsacq.config import validated
-from dsacq.errors import SettingsError
+from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import write_atomically
 from dsacq.files.masks import write_mask
-from dsacq.files.reading import reading
+from dsacq.files.reading import read_json
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
@@ -125,9 +125,12 @@ def measured_model(mask: Path, model: PsfModel) -> PsfModel:
     beside = mask.with_suffix(".json")
     if not beside.exists():
         return model
-    with reading(beside, "the result of a calibration"):
-        told = json.loads(beside.read_text(encoding="utf-8"))
-    return validated(PsfModel, told["psf"], str(beside)) if "psf" in told else model
+    told = read_json(beside, "the result of a calibration")
+    if "psf" not in told:
+        return model
+    if not isinstance(told["psf"], dict):
+        raise FileError(f"{beside}: its psf is no table of settings; the file is damaged.")
+    return validated(PsfModel, told["psf"], str(beside))
 
 
 def _told(aligned: Aligned) -> dict[str, Any]:

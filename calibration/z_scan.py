@@ -20,6 +20,7 @@ from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing, write_atomically
 from dsacq.files.masks import write_mask
 from dsacq.files.reading import reading
+from dsacq.files.tiff import read_planes
 from dsacq.physics.camera import response
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
@@ -235,7 +236,7 @@ def read_scan(folder: Path) -> ZScan:
     path = folder / FACTS
     with reading(path, "a z scan"):
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        planes = tifffile.imread(folder / PLANES)
+        planes = read_planes(folder / PLANES)
         focus_um = np.array(facts["focus_um"], np.float64)
         scan = ZScan(
             planes=planes.astype(np.float32),

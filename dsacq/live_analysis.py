@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from dsacq.data import Localizations
 from dsacq.errors import UserError
-from dsacq.files.localization_stream import LocalizationStream, to_parquet
+from dsacq.files.localization_stream import LocalizationStream, streaming
 from dsacq.files.recording import LOCALIZATIONS, STREAMED
 from dsacq.frame_times import FrameTimes
 from dsacq.localize.as_they_come import LiveLocalizer
@@ -173,21 +173,20 @@ class Analysis:
     def _tell(self, error: Exception) -> None:
         if not isinstance(error, UserError):
             log.exception("localization failed")
-        self._failure = f"Localization ended: {error}"
+        self._failure = self._failure or f"Localization ended: {error}"
 
     def _localize_all(self, localizer: LiveLocalizer) -> None:
         if self._folder is None:
             self._found_in(localizer, None)
             return
         streamed, target = self._folder / STREAMED, self._folder / LOCALIZATIONS
-        try:
-            with LocalizationStream(streamed) as table:
+        with streaming(streamed, target, self._origin(localizer, self._folder)) as table:
+            try:
                 self._found_in(localizer, table)
-        except Exception as error:  # told at once, while frames go on
-            self._tell(error)
-        self._waiting.until_closed()  # only then it is known of how many frames the movie is
-        to_parquet(streamed, target, self._origin(localizer, self._folder))
-        streamed.unlink()
+            except Exception as error:  # told at once, while frames go on
+                self._tell(error)
+            self._waiting.until_closed()  # only then it is known of how many frames the movie is
+            table.origin = self._origin(localizer, self._folder)
 
     def _origin(self, localizer: LiveLocalizer, folder: Path) -> dict[str, Any]:
         told = {

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,9 +16,9 @@ import torch
 from dsacq.ends import ENDS
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.camera_maps import camera_table, write_maps
-from dsacq.files.localization_stream import LocalizationStream, to_parquet
+from dsacq.files.localization_stream import LocalizationStream, finish
 from dsacq.files.masks import write_mask
-from dsacq.files.recording import MASK, TRUTH
+from dsacq.files.recording import MASK, STREAMED_TRUTH, TRUTH
 from dsacq.files.recording_writer import DiskSettings
 from dsacq.live import RecordingPlan, Update, live
 from dsacq.live_events import Events
@@ -34,7 +34,7 @@ from hardware.watch import Values, Watch
 
 log = logging.getLogger(__name__)
 
-_TRUTH_STREAM = "truth.arrows"
+_TRUTH_ORIGIN = {"made_by": "simulated bench"}
 
 
 def acquire(
@@ -187,7 +187,7 @@ class _Truth:
         self._failure: FileError | None = None
         self._table: LocalizationStream | None = None
         with self._telling():
-            self._table = LocalizationStream(folder / _TRUTH_STREAM)
+            self._table = LocalizationStream(folder / STREAMED_TRUTH, _TRUTH_ORIGIN)
 
     def take(self) -> None:
         """Write what came since it was taken last."""
@@ -204,14 +204,11 @@ class _Truth:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        streamed = self._folder / _TRUTH_STREAM
         with self._telling():
             if self._table is not None:
                 self._table.close()
         with self._telling():
-            to_parquet(streamed, self._folder / TRUTH, {"made_by": "simulated bench"})
-        with suppress(OSError):
-            streamed.unlink()
+            finish(self._folder / STREAMED_TRUTH, self._folder / TRUTH)
         if self._failure is not None:
             if kind is None:
                 raise self._failure

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -11,7 +10,7 @@ from model_samples import model_of
 
 from dsacq.networks.architectures import VoxelArchitecture
 from dsacq.networks.model_file import Model
-from dsacq.physics.masks import PhaseMask
+from dsacq.physics.masks import flat
 from dsacq.physics.optics import STANDARD_OPTICS, InputScaling, Optics
 
 # Examples are not timed: test machines are shared.
@@ -88,7 +87,7 @@ def random_model(telomere_optics: Optics) -> Model:
     return model_of(
         network,
         architecture,
-        PhaseMask(np.zeros((9, 9), np.float32), 24.0, 0.58, "flat", {}),
+        flat(telomere_optics),
         telomere_optics,
         input=InputScaling(normalise="minmax", threshold=40),
     )

@@ -23,6 +23,7 @@ from dsacq.stream import Frame
 
 SHAPE = (24, 36)
 ROWS_PER_FRAME = 3
+ORIGIN = {"model": "nano", "frames": 0, "link": {"frame_interval_s": 0.02}}
 SMALL = DiskSettings(reserve_bytes=0, reserve_s=0, queue_bytes=20_000)
 
 
@@ -75,7 +76,7 @@ def record(folder: Path, count: int, disk: DiskSettings = SMALL, **changes: Any)
 
 def record_until_killed(folder: Path) -> None:
     writer = RecordingWriter(folder, facts(), replace(SMALL, part_frames=60))
-    with LocalizationStream(folder / STREAMED) as stream:
+    with LocalizationStream(folder / STREAMED, ORIGIN) as stream:
         for number in range(60_000):
             writer.put(frame(number))
             stream.append(localizations(number))

@@ -10,7 +10,7 @@ import typer
 from platformdirs import user_log_path
 
 from dsacq.ends import ENDS
-from dsacq.errors import SettingsError, UserError
+from dsacq.errors import NO_MEMORY, SettingsError, UserError, is_out_of_memory
 from dsacq.version import software
 from ui.commands import (
     analysing,
@@ -106,8 +106,6 @@ def main() -> None:
             app()
     except UserError as error:
         say(f"Error: {error}")
-    except MemoryError:
-        say("Error: not enough memory; use a smaller --tile or a --roi.")
     except SystemExit as stop:  # so typer ends on Ctrl+C, too
         if stop.code != _STOPPED:
             raise
@@ -123,6 +121,9 @@ def main() -> None:
 
 
 def _say_failed(error: BaseException) -> None:
+    if is_out_of_memory(error):
+        say(f"Error: {NO_MEMORY}")
+        return
     say(
         f"Error: dsacq itself failed ({type(error).__name__}: {error}). Please report it with "
         f"the details in {_recorded(error)}"

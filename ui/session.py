@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
-from dsacq.errors import UserError
+from dsacq.errors import NO_MEMORY, UserError, is_out_of_memory
 from ui.job import Job
 
 if TYPE_CHECKING:
@@ -363,4 +363,6 @@ def told(error: Exception) -> str:
     """A failure in one sentence; the log has the rest."""
     if isinstance(error, UserError):
         return str(error)
+    if is_out_of_memory(error):
+        return NO_MEMORY.capitalize()
     return f"dsacq itself failed ({type(error).__name__}: {error}); the log has the details."

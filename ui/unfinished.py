@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PyQt6.QtCore import QSettings, pyqtSignal
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
@@ -10,6 +10,9 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
 from ui.job import Job
 from ui.session import Activity, Session, told
 from ui.theme import AMBER
+
+if TYPE_CHECKING:
+    from dsacq.files.recording_check import Report
 
 _KEY = "recording/running"
 
@@ -85,16 +88,19 @@ class UnfinishedBar(QFrame):
         folder = self._found[0]
         self.setEnabled(False)
 
-        def repairing() -> Generator[Path]:
+        def repairing() -> Generator[tuple[Path, "Report"]]:
             from dsacq.files.recording_check import repair
 
-            repair(folder)
-            yield folder
+            yield folder, repair(folder)
 
         self._run(repairing, "repairing a recording", self._on_repaired)
 
-    def _on_repaired(self, folder: Path) -> None:
-        self._session.said.emit(self.tr("{} is repaired.").format(folder))
+    def _on_repaired(self, repaired: tuple[Path, "Report"]) -> None:
+        folder, report = repaired
+        said = self.tr("{} is repaired.").format(folder)
+        if report.lost:
+            said = self.tr("{} Not all of it could be read: {}").format(said, " ".join(report.lost))
+        self._session.said.emit(said)
         self._next()
         self.opened.emit(folder)
 

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
-from dsacq.files.reading import reading
+from dsacq.files.mask_checks import require_shape
+from dsacq.files.reading import reading, small_arrays
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf
@@ -21,6 +22,7 @@ from dsacq.physics.zernike import mask_disc
 SUFFIX = ".evolution.npz"
 
 _MOST = 120  # moments; of more, every second one goes
+_LARGEST_BYTES = 1 << 31
 _SIDE_PX = 220  # of each picture
 _HEADING_PX = 36  # to be read where the picture is a third as wide, too
 _DEPTHS = 4
@@ -59,9 +61,17 @@ class Evolution:
         made = cls()
         if not path.exists():
             return made
-        with reading(path, "the evolution of a mask"), np.load(path) as kept:
-            made._steps = kept["steps"].tolist()
-            made._levels = list(kept["levels"])
+        with reading(path, "the evolution of a mask"):
+            kept = small_arrays(path, _LARGEST_BYTES)
+            steps, levels = kept["steps"], kept["levels"]
+        whole = steps.dtype.kind in "iu" and levels.dtype == np.uint8
+        if not whole or levels.ndim != 3 or steps.shape != levels.shape[:1]:
+            raise FileError(f"{path}: holds no steps and pictures of them; delete it.")
+        if len(steps) > _MOST or (np.diff(steps, prepend=-1) <= 0).any():
+            raise FileError(f"{path}: its steps are not in order; delete it.")
+        for picture in levels[:1]:
+            require_shape(path, picture.shape)
+        made._steps, made._levels = steps.tolist(), list(levels)
         return made
 
     def draw_newest(self, path: Path, optics: Optics, model: PsfModel, pixel_um: float) -> None:

@@ -136,6 +136,11 @@ class LearnedTraining(Training):
             tensors |= {f"descent.{number}.{key}": value.clone() for key, value in kept.items()}
         return tensors, told
 
+    def _state_shapes(self) -> dict[str, list[dict[str, tuple[int, ...]]]]:
+        searched = tuple(self._phase.searched.shape)
+        adam = {"step": (), "exp_avg": searched, "exp_avg_sq": searched}
+        return super()._state_shapes() | {"descent": [adam]}
+
     def _restore(self, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:
         super()._restore(tensors, told)
         with torch.no_grad():

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
-from dsacq.files.reading import reading
+from dsacq.files.binary import checked_shape
+from dsacq.files.reading import mapped_array, reading
+from dsacq.files.tiff import TiffStack
 from dsacq.physics.camera import Camera, Map
 
 MAPS = {
@@ -47,9 +50,10 @@ def with_maps(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _read_map(path: Path, name: str) -> Map:
     with reading(path, "a map of the camera's pixels"):
-        values = np.load(path) if path.suffix.lower() == ".npy" else tifffile.imread(path)
+        values = _array(path)
     if values.ndim != 2 or values.dtype.kind not in "uif":
         raise FileError(f"{path}: is not a map of numbers, rows and columns.")
+    checked_shape(path, values.shape[0], values.shape[1], np.dtype(np.float64))
     least_ok = values > 0 if name == "gain_adu_per_electron" else values >= 0
     wrong = np.argwhere(~(least_ok & np.isfinite(values)))
     if len(wrong):
@@ -58,4 +62,22 @@ def _read_map(path: Path, name: str) -> Map:
             f"{path}: {len(wrong)} values are no {name}, the first, {values[row, column]:g}, in "
             f"row {row}, column {column}."
         )
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite
+        single = np.array(values, np.float32)
+    if not np.isfinite(single).all():
+        raise FileError(f"{path}: has values up to {values.max():g}, which is no {name}.")
+    return single
+
+
+def _array(path: Path) -> NDArray[Any]:
+    if path.suffix.lower() == ".npy":
+        return mapped_array(path)
+    stack = TiffStack(path)
+    try:
+        if stack.count != 1:
+            raise FileError(
+                f"{path}: is not a map of numbers, rows and columns, but {stack.count} of them."
+            )
+        return stack.read(0)
+    finally:
+        stack.close()

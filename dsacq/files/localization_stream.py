@@ -1,9 +1,15 @@
-"""Localizations as they come, in a file that a crash leaves readable: an Arrow stream."""
+"""Localizations as they come, in a file that a crash leaves readable: an Arrow stream.
 
-from collections.abc import Iterator
+At its end it becomes a Parquet file; what of it cannot be read by then is kept beside it.
+"""
+
+import os
+import shutil
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import pandas as pd
@@ -13,8 +19,8 @@ import pyarrow.parquet as pq
 from dsacq.data import COLUMNS, Localizations
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
-from dsacq.files.parquet import OPTIONS, with_origin
-from dsacq.files.reading import reading
+from dsacq.files.parquet import OPTIONS, origin_of, with_origin
+from dsacq.files.reading import unread_file
 
 _SCHEMA = pa.schema(
     [
@@ -24,19 +30,22 @@ _SCHEMA = pa.schema(
     ]
 )
 _ROWS = 1 << 17  # of a row group
+_END_BYTES = 8  # of the mark at the end of a stream
 
 
 class LocalizationStream:
     """Appends linked localizations to a file; what was appended survives a crash.
 
     Which columns it has beside those of every table and `track` is up to the first table with rows.
-    Methods raise FileError when the file cannot be written.
+    origin: what makes them, as far as it is known at the start; it survives, too. Whoever knows
+    more at the end may replace it. Methods raise FileError when the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, origin: Mapping[str, Any] | None = None) -> None:
         self._path = path
         self._writer: Any = None
         self._schema = _SCHEMA
+        self.origin = dict(origin or {})
         try:
             self._file = path.open("wb")
         except OSError as error:
@@ -75,7 +84,7 @@ class LocalizationStream:
 
     def _begin(self, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer = pa.ipc.new_stream(self._file, schema)
+        self._writer = pa.ipc.new_stream(self._file, with_origin(schema, self.origin))
 
     def __enter__(self) -> Self:
         return self
@@ -92,28 +101,6 @@ class LocalizationStream:
         return FileError(f"{self._path}: cannot be written ({error.strerror or error}).")
 
 
-def to_parquet(path: Path, target: Path, origin: dict[str, Any]) -> int:
-    """Write what a stream holds, up to where it was cut short, as Parquet; returns the rows.
-
-    Raises FileError when the stream cannot be read or is damaged, or the target not be written.
-    """
-    rows = written = 0
-    schema = _read_schema(path)
-    with (
-        replacing(target) as partial,
-        pq.ParquetWriter(partial, with_origin(schema, origin), **OPTIONS) as writer,
-    ):
-        waiting: list[pa.RecordBatch] = []
-        for batch in _batches(path):
-            waiting.append(batch)
-            rows += batch.num_rows
-            if rows - written >= _ROWS:
-                writer.write_table(pa.Table.from_batches(waiting, schema))
-                waiting, written = [], rows
-        writer.write_table(pa.Table.from_batches(waiting, schema))
-    return rows
-
-
 def _schema_of(table: pd.DataFrame) -> pa.Schema:
     """That of every table, with the numbers that this one has besides."""
     others = table.drop(columns=_SCHEMA.names).select_dtypes("number")
@@ -121,27 +108,157 @@ def _schema_of(table: pd.DataFrame) -> pa.Schema:
     return pa.schema([*_SCHEMA, *kinds])
 
 
-def _read_schema(path: Path) -> pa.Schema:
-    """Of a stream; that of every table where it was cut short before it had any."""
-    with reading(path, "a stream of localizations"), path.open("rb") as file:
+@contextmanager
+def streaming(path: Path, target: Path, origin: Mapping[str, Any]) -> Generator[LocalizationStream]:
+    """A stream that becomes the Parquet file `target` at the end, with its origin.
+
+    What the block raises goes before a FileError of the end: a full disk is told of the file that
+    filled it. The stream stays where its table could not be written.
+    """
+    with LocalizationStream(path, origin) as stream:
         try:
-            schema = pa.ipc.open_stream(file).schema
-        except (pa.ArrowException, OSError):
-            if file.read(1):
-                raise
-            return _SCHEMA
-        if list(schema)[: len(_SCHEMA)] != list(_SCHEMA):
-            raise FileError(f"{path}: is not a stream of localizations of this version.")
-        return schema
+            yield stream
+        except BaseException:
+            with suppress(FileError):
+                stream.close()
+                finish(path, target, stream.origin)
+            raise
+        stream.close()
+        finish(path, target, stream.origin)
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    with reading(path, "a stream of localizations"), path.open("rb") as file:
+def finish(path: Path, target: Path, origin: Mapping[str, Any] | None = None) -> int:
+    """Put a Parquet file in the place of a stream; returns the bytes that could not be read.
+
+    Those are kept in a file beside it, see `unread_file`. A target that has all rows already stays,
+    as it is from an end that was cut short. origin: as for `to_parquet`. Does no harm when it is
+    cut short and done again. Raises FileError.
+    """
+    rows, end = _extent(path)
+    if _rows(target) < rows:
+        to_parquet(path, target, origin)
+    try:
+        unread = path.stat().st_size - end
+        if unread:
+            with replacing(unread_file(path)) as kept, path.open("rb") as file:
+                file.seek(end)
+                with kept.open("wb") as copy:
+                    shutil.copyfileobj(file, copy)
+                _sync(kept)
+        path.unlink()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be ended ({error.strerror or error}).") from None
+    return unread
+
+
+def streamed_origin(path: Path) -> dict[str, Any]:
+    """What a stream tells of what makes it; nothing where it does not. Raises FileError."""
+    with _Stream(path) as stream:
+        return stream.origin
+
+
+def to_parquet(path: Path, target: Path, origin: Mapping[str, Any] | None = None) -> int:
+    """Write what a stream holds, up to where it can be read, as Parquet; returns the rows.
+
+    origin: of the table; None takes what the stream tells. Raises FileError when the stream cannot
+    be opened or the target not be written.
+    """
+    rows = written = 0
+    with _Stream(path) as stream:
+        schema = with_origin(stream.schema, stream.origin if origin is None else dict(origin))
+        with replacing(target) as partial:
+            with pq.ParquetWriter(partial, schema, **OPTIONS) as writer:
+                waiting: list[pa.RecordBatch] = []
+                for batch in stream.batches():
+                    waiting.append(batch)
+                    rows += batch.num_rows
+                    if rows - written >= _ROWS:
+                        writer.write_table(pa.Table.from_batches(waiting, stream.schema))
+                        waiting, written = [], rows
+                writer.write_table(pa.Table.from_batches(waiting, stream.schema))
+            _sync(partial)  # the stream is removed next
+    return rows
+
+
+def _extent(path: Path) -> tuple[int, int]:
+    """Rows that can be read, and the place in the file where they end."""
+    with _Stream(path) as stream:
+        rows = sum(batch.num_rows for batch in stream.batches())
+        return rows, stream.end
+
+
+def _rows(target: Path) -> int:
+    """Of a Parquet file; -1 where there is none that can be read."""
+    try:
+        return int(pq.read_metadata(target).num_rows)
+    except (OSError, pa.ArrowException):
+        return -1
+
+
+def _sync(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+class _Stream:
+    """Reads a stream up to where it is cut short or damaged.
+
+    schema: of its tables. origin: what made them, as it tells. end: the place in the file up to
+    which it could be read so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.schema, self.origin = _SCHEMA, dict[str, Any]()
+        self.end = 0
         try:
-            stream = pa.ipc.open_stream(file)
-            for batch in stream:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise FileError(f"{path}: cannot be read ({error.strerror or error}).") from None
+        self._reader = self._opened()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The tables that can be read."""
+        if self._reader is None:
+            return
+        try:
+            for batch in self._reader:
                 batch.validate()
+                self.end = self._file.tell()
                 yield batch
+            if self._file.tell() == self.end + _END_BYTES:  # else zeros pass for an end, too
+                self.end += _END_BYTES
         except (pa.ArrowException, OSError):
-            if file.read(1):  # else it was cut short
-                raise
+            return
+
+    def _opened(self) -> Any:
+        try:
+            reader = pa.ipc.open_stream(_Bounded(self._file))
+        except (pa.ArrowException, OSError):
+            return None
+        told = {field.name: field.type for field in reader.schema}
+        if any(told.get(field.name) != field.type for field in _SCHEMA):
+            return None
+        self.end = self._file.tell()
+        self.schema, self.origin = reader.schema, origin_of(reader.schema)
+        return reader
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class _Bounded:
+    """A file that is never asked for more than it holds: a damaged length must not take memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def read(self, count: int) -> bytes:
+        return self._file.read(min(count, self._size - self._file.tell()))

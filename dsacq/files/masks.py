@@ -16,16 +16,27 @@ from pydantic.dataclasses import dataclass
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
 from dsacq.files.grey_levels import linear_table, nearest_levels, read_table
+from dsacq.files.mask_checks import (
+    SMALLEST,
+    Pitch,
+    Wavelength,
+    checked_phase,
+    remark_on_size,
+    require_below,
+    require_fit,
+    require_shape,
+)
 from dsacq.files.matlab import read_matlab
-from dsacq.files.reading import reading
+from dsacq.files.reading import mapped_array, reading, require_size
+from dsacq.files.tiff_pages import check_page
 from dsacq.physics.masks import PhaseMask
-from dsacq.physics.optics import Optics, Positive
+from dsacq.physics.optics import Optics
 
 Array = NDArray[Any]
 
 _KIND: Final = "dsacq phase mask"
-_SMALLEST, _LARGEST = 8, 16384  # samples along each axis
-_STEEPEST_RAD = 1e4
+_STEEPEST_RAD = 1e4  # of files that do not say what they hold
+_LONGEST_TABLE = 1 << 28  # bytes of a .csv file
 _TIFF = (".tif", ".tiff")
 _PATTERN = (".png", ".bmp")
 
@@ -35,8 +46,8 @@ class _Description:
     """What our TIFF says of its mask, as JSON in its ImageDescription."""
 
     kind: Literal["dsacq phase mask"]
-    pixel_um: Positive
-    wavelength_um: Positive
+    pixel_um: Pitch
+    wavelength_um: Wavelength
     name: str
     origin: dict[str, Any]
 
@@ -51,7 +62,7 @@ def read_mask(path: Path, *, optics: Optics | None = None, lut: Path | None = No
     """
     with reading(path, "a phase mask"):
         stored, description, origin = _read(path, lut)
-    phase = _real(path, stored)
+    phase = checked_phase(path, stored)
     told = _described(path, description)
     if told is None:
         if optics is None:
@@ -63,7 +74,8 @@ def read_mask(path: Path, *, optics: Optics | None = None, lut: Path | None = No
         told = _Description(_KIND, optics.mask_pixel_um, optics.wavelength_um, path.stem, origin)
     mask = PhaseMask(phase, told.pixel_um, told.wavelength_um, told.name, told.origin)
     if optics is not None:
-        _require_fit(path, mask, optics)
+        require_fit(path, mask, optics)
+        remark_on_size(path, mask, optics)
     return mask
 
 
@@ -71,7 +83,7 @@ def read_phase(path: Path) -> NDArray[np.float32]:
     """A phase (rows, columns), rad, from any file that `read_mask` reads. Raises FileError."""
     with reading(path, "a phase"):
         stored, _, _ = _read(path, None)
-    return _real(path, stored)
+    return checked_phase(path, stored)
 
 
 def write_mask(mask: PhaseMask, path: Path) -> None:
@@ -159,11 +171,8 @@ def _read(path: Path, lut: Path | None) -> tuple[Array, str, dict[str, Any]]:
 
 
 def _read_npy(path: Path) -> Array:
-    # Mapped, so that a damaged header cannot ask for more memory than there is file.
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise FileError(f"{path}: holds several arrays; save the mask alone.")
-    _require_shape(path, array.shape)
+    array = mapped_array(path)
+    require_shape(path, array.shape)
     return np.array(array)
 
 
@@ -172,13 +181,13 @@ def _read_mat(path: Path) -> tuple[Array, str]:
     maps = {
         name: array
         for name, array in read_matlab(path).items()
-        if array.ndim == 2 and min(array.shape) >= _SMALLEST
+        if array.ndim == 2 and min(array.shape) >= SMALLEST
     }
     named = [name for name in maps if name.lower() in ("mask", "phase")]
     if not maps:
         raise FileError(
             f"{path}: has no two-dimensional array of real numbers "
-            f"of at least {_SMALLEST} x {_SMALLEST} samples."
+            f"of at least {SMALLEST} x {SMALLEST} samples."
         )
     if len(maps) > 1 and len(named) != 1:
         raise FileError(
@@ -195,16 +204,18 @@ def _read_tiff(path: Path) -> tuple[Array, str]:
         if len(file.pages) > 1:
             raise FileError(f"{path}: has {len(file.pages)} planes; a mask is one.")
         page = file.pages.first
-        _require_shape(path, page.shape)
+        require_shape(path, page.shape)
         if page.dtype is None or page.dtype.kind != "f":
             raise FileError(
                 f"{path}: holds whole numbers; save the phase in rad as 32-bit float, "
                 "or a pattern for the SLM as .png or .bmp."
             )
+        check_page(page, path)  # what it announces against what it holds
         return page.asarray(), page.description
 
 
 def _read_csv(path: Path) -> Array:
+    require_size(path, _LONGEST_TABLE)
     text = path.read_text(encoding="utf-8-sig")
     head = text[: 1 << 16]
     separator = next((mark for mark in ";\t," if mark in head), None)
@@ -219,7 +230,7 @@ def _read_pattern(path: Path) -> NDArray[np.uint8]:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         image = Image.open(path, formats=("PNG", "BMP"))
     with image:
-        _require_shape(path, image.size[::-1])
+        require_shape(path, image.size[::-1])
         if image.mode not in ("L", "P", "RGB", "RGBA"):
             raise FileError(f"{path}: is no picture of 8 bits per colour; save it as 8-bit grey.")
         colours = np.asarray(image.convert("RGB"))
@@ -228,31 +239,9 @@ def _read_pattern(path: Path) -> NDArray[np.uint8]:
     return colours[..., 0]
 
 
-def _real(path: Path, array: Array) -> NDArray[np.float32]:
-    """The array as single precision, once it is known to be a finite map of real numbers."""
-    _require_shape(path, array.shape)
-    if array.dtype.kind not in "fiu":
-        raise FileError(f"{path}: holds no real numbers; save the phase in rad.")
-    with np.errstate(all="ignore"):  # what does not fit becomes infinite, and is told
-        phase = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(phase).all():
-        raise FileError(f"{path}: has samples that are no finite number; set them to 0.")
-    return phase
-
-
-def _require_shape(path: Path, shape: tuple[int, ...]) -> None:
-    if len(shape) != 2 or not all(_SMALLEST <= samples <= _LARGEST for samples in shape):
-        size = " x ".join(str(samples) for samples in shape) or "1"
-        raise FileError(
-            f"{path}: holds {size} numbers; a mask has two dimensions "
-            f"of {_SMALLEST} to {_LARGEST} samples."
-        )
-
-
 def _require_radians(path: Path, phase: NDArray[np.float32]) -> None:
-    low, high = float(phase.min()), float(phase.max())
-    if max(-low, high) > _STEEPEST_RAD:
-        raise FileError(f"{path}: reaches from {low:g} to {high:g}, which is no phase in rad.")
+    require_below(path, phase, _STEEPEST_RAD)
+    high = float(phase.max())
     if high > 2 * np.pi and (phase == np.round(phase)).all():
         raise FileError(
             f"{path}: holds whole numbers up to {high:g}, grey levels rather than rad; "
@@ -268,15 +257,3 @@ def _described(path: Path, description: str) -> _Description | None:
         return TypeAdapter(_Description).validate_json(description)
     except ValidationError:
         raise FileError(f"{path}: its description of the mask is damaged.") from None
-
-
-def _require_fit(path: Path, mask: PhaseMask, optics: Optics) -> None:
-    """Refuse a mask that light passes beside, or whose samples are too coarse to shape it."""
-    pupil_um = optics.pupil_diameter_um * optics.na_sample / optics.na
-    across_um = min(mask.phase_rad.shape) * mask.pixel_um
-    if across_um < 0.98 * pupil_um or pupil_um < _SMALLEST * mask.pixel_um:
-        raise FileError(
-            f"{path}: is {across_um / 1000:.3g} mm across with samples of {mask.pixel_um:g} um, "
-            f"which does not fit a pupil of {pupil_um / 1000:.3g} mm; "
-            "check mask_pixel_um, focal_4f_um and na."
-        )

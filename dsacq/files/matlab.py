@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsacq.errors import FileError
-from dsacq.files.reading import reading
+from dsacq.files.hdf5 import require_stored
+from dsacq.files.reading import reading, require_size
 
-_LARGEST = 1 << 31  # bytes of one array
+_LARGEST = 1 << 31  # bytes of one array, and of all arrays of a file
+_HEAD = 1 << 12  # bytes: holds what an array says of itself
+_MOST_COMPRESSED = 1100  # deflate shrinks no further
 _MATRIX, _COMPRESSED = 14, 15
 _STORED = {
     1: "i1",
@@ -44,37 +47,55 @@ def read_matlab(path: Path) -> dict[str, NDArray[Any]]:
         if h5py.is_hdf5(path):  # since MATLAB 7.3
             with h5py.File(path, "r") as file:
                 return dict(_hdf5_arrays(path, file))
+        require_size(path, _LARGEST)
         content = path.read_bytes()
         order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
         if order is None:
             raise FileError(f"{path}: is no MATLAB file of version 5 or later.")
-        return dict(_arrays(memoryview(content)[128:], order))
+        return dict(_arrays(path, memoryview(content)[128:], order))
 
 
 def _hdf5_arrays(path: Path, file: h5py.File) -> Iterator[tuple[str, NDArray[Any]]]:
+    left = _LARGEST
     for name, item in file.items():
         if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "fiu":
             continue
-        if item.nbytes > _LARGEST:
+        left -= item.nbytes
+        if left < 0:
             raise FileError(f"{path}: has an array {name!r} too large to be read.")
+        require_stored(path, item)
         yield name, item[()].T  # MATLAB stores by columns
 
 
-def _arrays(data: memoryview, order: str) -> Iterator[tuple[str, NDArray[Any]]]:
+def _arrays(path: Path, data: memoryview, order: str) -> Iterator[tuple[str, NDArray[Any]]]:
+    left = _LARGEST
     for kind, content in _elements(data, order):
         if kind == _COMPRESSED:
-            plain = zlib.decompressobj().decompress(content, _LARGEST)
-            yield from _arrays(memoryview(plain), order)
-        elif kind == _MATRIX:
-            parts = _elements(content, order)
-            _, flags = next(parts)
-            (word,) = unpack_from(order + "I", flags)
-            if word & 0xFF not in _NUMERIC_CLASSES or word & _COMPLEX:
-                continue
-            (_, lengths), (_, name), (stored, values) = next(parts), next(parts), next(parts)
-            shape = np.frombuffer(lengths, order + "i4")
-            numbers = np.frombuffer(values, order + _STORED[stored])
-            yield bytes(name).decode("ascii"), numbers.reshape(shape, order="F")
+            # Its head alone tells how much the whole becomes.
+            head = zlib.decompressobj().decompress(content, _HEAD)
+            kind, size = unpack_from(order + "II", head)
+            left -= size
+            if left < 0 or size > _MOST_COMPRESSED * len(content):
+                raise FileError(f"{path}: has an array of {size} bytes, too large to be read.")
+            if kind == _MATRIX and _numeric(memoryview(head)[8:], order):
+                plain = zlib.decompressobj().decompress(content, size + 8)
+                yield from _matrix(memoryview(plain)[8:], order)
+        elif kind == _MATRIX and _numeric(content, order):
+            yield from _matrix(content, order)
+
+
+def _numeric(matrix: memoryview, order: str) -> bool:
+    """Whether an array, of which there is at least the head, is of real numbers."""
+    _, _, word = unpack_from(order + "III", matrix)
+    return word & 0xFF in _NUMERIC_CLASSES and not word & _COMPLEX
+
+
+def _matrix(content: memoryview, order: str) -> Iterator[tuple[str, NDArray[Any]]]:
+    parts = _elements(content, order)
+    _, (_, lengths), (_, name), (stored, values) = (next(parts) for _ in range(4))
+    shape = np.frombuffer(lengths, order + "i4")
+    numbers = np.frombuffer(values, order + _STORED[stored])
+    yield bytes(name).decode("ascii"), numbers.reshape(shape, order="F")
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:

@@ -11,10 +11,11 @@ from dsacq.data import Localizations
 from dsacq.errors import FileError
 from dsacq.files.atomic import replacing
 from dsacq.files.columns import localizations_from
-from dsacq.files.reading import reading
+from dsacq.files.reading import parsed_json, reading
 
 _KEY = b"dsacq"  # of the schema metadata: a JSON object with `format` and `origin`
 _FORMAT = 1
+_MOST_SHRINKING, _FREE_BYTES = 100, 1 << 28
 OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
 
@@ -25,11 +26,12 @@ def read_parquet(path: Path) -> Localizations:
     """
     with (
         reading(path, "a Parquet file"),
-        pq.ParquetFile(path, page_checksum_verification=True) as file,
+        _opened(path) as file,
     ):
+        _require_stored(path, file)
         table = file.read()
         columns = {name: table[name].to_pandas() for name in table.column_names}
-        ours = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+        ours = parsed_json((table.schema.metadata or {}).get(_KEY, b"{}"))
     if not isinstance(ours, dict) or not isinstance(ours.get("origin", {}), dict):
         raise FileError(f"{path}: its description of what made it is damaged.")
     if ours.get("format", _FORMAT) != _FORMAT:
@@ -40,12 +42,52 @@ def read_parquet(path: Path) -> Localizations:
     return localizations_from(path, columns, ours.get("origin"))
 
 
+def _opened(path: Path) -> pq.ParquetFile:
+    """Texts as a dictionary of those that differ, however often they are repeated."""
+    texts = [name for name, kind in _kinds(path) if pa.types.is_binary(kind) or _is_text(kind)]
+    return pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=texts)
+
+
+def _kinds(path: Path) -> list[tuple[str, pa.DataType]]:
+    return [(field.name, field.type) for field in pq.read_schema(path)]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _require_stored(path: Path, file: pq.ParquetFile) -> None:
+    """Raises FileError where a table is larger than what is stored of it can be, before memory is
+    asked for: places that differ do not shrink so far."""
+    told = file.metadata
+    values = sum(
+        told.row_group(group).column(column).num_values
+        for group in range(told.num_row_groups)
+        for column in range(told.num_columns)
+    )
+    values = max(values, told.num_rows * told.num_columns)
+    if 8 * values > max(_MOST_SHRINKING * path.stat().st_size, _FREE_BYTES):
+        raise FileError(
+            f"{path}: is damaged, it claims {values} values, more than its size can hold."
+        )
+
+
 def write_parquet(localizations: Localizations, path: Path) -> None:
     """Write all columns, and origin as JSON. Raises FileError."""
     table = pa.Table.from_pandas(localizations.table, preserve_index=False)
     described = with_origin(table.schema, localizations.origin)
     with replacing(path) as partial:
         pq.write_table(table.cast(described), partial, **OPTIONS)
+
+
+def origin_of(schema: pa.Schema) -> dict[str, Any]:
+    """What a schema tells of what made its table; nothing where that is damaged."""
+    try:
+        ours = parsed_json((schema.metadata or {}).get(_KEY, b"{}"))
+    except ValueError:
+        return {}
+    told = ours.get("origin") if isinstance(ours, dict) else None
+    return told if isinstance(told, dict) else {}
 
 
 def with_origin(schema: pa.Schema, origin: dict[str, Any]) -> pa.Schema:

@@ -26,6 +26,7 @@ from dsacq.files.columns import (
     positive,
     require,
 )
+from dsacq.files.hdf5 import require_stored
 from dsacq.files.reading import reading, reason
 
 # Picasso needs a precision, drops rows with a NaN and divides by zero, so an unknown one is written
@@ -38,7 +39,6 @@ _PIXELS = {"lpx": "sigma_x_um", "lpy": "sigma_y_um"}
 _TAKEN = {*_RENAMED, *_NANOMETRES, *_PIXELS, "frame", "x", "y", "photons", "probability"}
 _ORIGIN = "dsacq origin"  # key of the YAML file
 _LONGEST_YAML = 4 << 20  # bytes; the parser takes some ten seconds for that
-_MOST_COMPRESSED = 1100  # deflate shrinks no further: a table that claims more is damaged
 
 
 def read_picasso(path: Path, pixel_um: float | None = None) -> Localizations:
@@ -169,9 +169,7 @@ def _fields(path: Path, file: h5py.File) -> dict[str, NDArray[Any]]:
     dataset = file.get("locs")
     if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or not dataset.dtype.names:
         raise FileError(f"{path}: holds no table of localizations named locs.")
-    stored = min(dataset.id.get_storage_size(), path.stat().st_size)
-    if dataset.size * dataset.dtype.itemsize > _MOST_COMPRESSED * stored:
-        raise FileError(f"{path}: is damaged, it claims {dataset.size} rows.")
+    require_stored(path, dataset)
     kinds = {name: dataset.dtype[name] for name in dataset.dtype.names}
     names = [name for name, kind in kinds.items() if kind.kind in "iufb" and not kind.shape]
     rows = dataset.fields(names)[()]

@@ -9,6 +9,8 @@
     mask.tif                the mask that was on the SLM
     offset.tif ...          maps of the camera's pixels, of the part that the frames show
     truth.parquet           on the simulated bench: who was where
+    truth.arrows            the same, while it is being written
+    *.unread                what a repair could not read of a file
 
 `recording.json` is first written before the first frame, so a recording that was cut short by a
 crash or power cut is known by its state and opens like any other.
@@ -30,11 +32,13 @@ from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing
 from dsacq.files.image_description import json_object
+from dsacq.files.reading import parsed_json
 from dsacq.frame_times import FrameTimes
 
 FACTS, FRAMES = "recording.json", "frames.jsonl"
 LOCALIZATIONS, STREAMED = "localizations.parquet", "localizations.arrows"
-MASK, TRUTH = "mask.tif", "truth.parquet"
+MASK, TRUTH, STREAMED_TRUTH = "mask.tif", "truth.parquet", "truth.arrows"
+STREAMS = {STREAMED: LOCALIZATIONS, STREAMED_TRUTH: TRUTH}  # and what they become
 CHANGE = "change"  # the key of a line of frames.jsonl that is none of a frame
 _LOOKED_AT = 2000  # frames whose times tell the interval
 EMPTY_TIFF_BYTES = 16  # of a file that was made but got no frame
@@ -128,10 +132,13 @@ def read_facts(folder: Path) -> Facts:
     """What is known of a recording. Raises FileError."""
     path = folder / FACTS
     try:
-        return validated(Facts, json.loads(path.read_text(encoding="utf-8")), str(path))
+        return validated(Facts, parsed_json(path.read_bytes()), str(path))
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except (ValueError, TypeError, RecursionError, SettingsError):
+        raise FileError(
+            f"{path}: cannot be read ({error.strerror or error}); movie files in its folder can be "
+            "opened one by one."
+        ) from None
+    except (ValueError, TypeError, SettingsError):
         raise FileError(
             f"{path}: is damaged or from another version of dsacq; the movie files beside it can "
             "be opened one by one."

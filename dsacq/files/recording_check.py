@@ -8,36 +8,41 @@ import numpy as np
 
 from dsacq.errors import FileError
 from dsacq.files.change_remarks import change_remarks
-from dsacq.files.localization_stream import to_parquet
+from dsacq.files.image_description import json_object
+from dsacq.files.localization_stream import finish, streamed_origin
+from dsacq.files.reading import unread_file
 from dsacq.files.recording import (
     FACTS,
     FRAMES,
-    LOCALIZATIONS,
-    STREAMED,
+    STREAMS,
     Facts,
     changes_of,
     frame_times,
     movie_files,
     movie_metadata,
     read_facts,
-    read_frame_lines,
     write_facts,
 )
-from dsacq.files.tiff import TiffStack
-from dsacq.files.tiff_trim import readable, trim
+from dsacq.files.tiff_trim import end_pages, survey
 from dsacq.files.tiff_writer import describe, is_described, ome_xml
 
+_LONGEST_LINE = 1 << 20  # bytes
 _QUIET_S = 5.0  # a recording shows each second that it is going on
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """frames: those that can be read. problems: a sentence each; none for a sound recording.
-    remarks: on what was not the same for all frames."""
+    """frames: those that can be read. problems: a sentence each; none for a sound recording. lost:
+    those of them that tell of what was on the disk and cannot be read. unread_bytes: of files that
+    could not be read to their end; they are kept.
+    remarks: on what was not the same for all frames.
+    """
 
     facts: Facts
     frames: int
     problems: tuple[str, ...]
+    lost: tuple[str, ...]
+    unread_bytes: int
     remarks: tuple[str, ...] = ()
 
     @property
@@ -54,49 +59,58 @@ def check(folder: Path) -> Report:
         problems.append("It was not ended: it is still being made, or the program was cut short.")
     elif facts.state == "failed":
         problems.append(f"It failed: {facts.reason}")
-    frames = 0
-    for path in movie_files(folder):
-        whole, announced = _readable_pages(path)
-        frames += whole
-        if whole < announced:
-            problems.append(f"{path.name}: {announced - whole} of {announced} frames are damaged.")
+    frames, lost, unread = _movie(folder)
     counted = facts.frames
     if facts.state != "recording" and frames < counted.written:
-        problems.append(f"{counted.written} frames were written, but {frames} can be read.")
+        lost.append(f"{counted.written} frames were written, but {frames} can be read.")
     elif facts.state in ("complete", "repaired") and frames < (counted.asked or 0):
         problems.append(f"{counted.asked} frames were asked for, but there are {frames}.")
-    for lost, where in (
+    for count, where in (
         (counted.lost_in_core, "between camera and disk"),
         (counted.lost_in_camera, "in the camera"),
     ):
-        if lost:
-            problems.append(f"{lost} frames were lost {where}.")
-    problems += _problems_of_lines(folder, frames)
-    if (folder / STREAMED).exists():
+        if count:
+            problems.append(f"{count} frames were lost {where}.")
+    # What was told to be missing just now is not told again by its lines.
+    told, of_lines, rest = _lines(folder, frames, max(frames, counted.written))
+    problems += told
+    for sentences, count in ((of_lines, rest), _set_aside(folder)):
+        lost += sentences
+        unread += count
+    if any((folder / name).exists() for name in STREAMS):
         problems.append("Its localizations are not in their final form.")
     remarks = change_remarks(changes_of(folder, facts))
-    return Report(facts=facts, frames=frames, problems=tuple(problems), remarks=tuple(remarks))
+    return Report(
+        facts=facts,
+        frames=frames,
+        problems=(*problems, *lost),
+        lost=tuple(lost),
+        unread_bytes=unread,
+        remarks=tuple(remarks),
+    )
 
 
 def repair(folder: Path) -> Report:
     """Mend a recording that was cut short: all whole frames, lines and localizations are kept.
 
-    Raises FileError, with nothing changed, when it may still be going on; and, with the frames
-    mended, when its localizations are damaged.
+    Nothing is deleted that could not be read: the rest of a movie file stays in it, behind its last
+    frame; other rests, and a last movie file without a frame, get a name of their own. Where the
+    repair itself is cut short, it can be done again. Raises FileError, with nothing changed, when
+    the recording may still be going on.
     """
     facts = read_facts(folder)
     parts = movie_files(folder)
-    if facts.state == "recording":
+    cut_short = facts.state == "recording"
+    if cut_short:
         _refuse_living(folder, parts)
-    frame_bytes = 2 * facts.shape_px[0] * facts.shape_px[1]
-    frames = 0
-    for path in parts:
-        pages = trim(path, frame_bytes)
-        if pages and not is_described(path, pages):
-            xml = ome_xml(facts.shape_px, np.uint16, pages, movie_metadata(facts))
-            describe(path, xml)
-        frames += pages
-    if facts.state == "recording":
+    frames = _mended_frames(folder, facts, parts)
+    for name, target in STREAMS.items():
+        if (folder / name).exists():
+            origin = streamed_origin(folder / name) or {"recording": dict(facts.about)}
+            if "frames" in origin:
+                origin["frames"] = frames
+            finish(folder / name, folder / target, origin)
+    if cut_short:  # last, so that a repair that was cut short is offered again
         counted = facts.frames
         counted = replace(counted, received=max(counted.received, frames), written=frames)
         reason = "It was cut short and repaired."
@@ -104,10 +118,30 @@ def repair(folder: Path) -> Report:
         mended = replace(facts, state="repaired", reason=reason, frames=counted)
         changes = changes_of(folder, facts)
         write_facts(folder, replace(mended, frame_interval_s=times.interval_s, changes=changes))
-    if (folder / STREAMED).exists():
-        to_parquet(folder / STREAMED, folder / LOCALIZATIONS, dict(facts.about))
-        (folder / STREAMED).unlink()
     return check(folder)
+
+
+def _mended_frames(folder: Path, facts: Facts, parts: list[Path]) -> int:
+    """Let the movie files end with whole frames, and describe them; returns how many there are."""
+    frames = 0
+    for path in parts:
+        last = path == parts[-1]
+        # A part before others keeps its damaged end: without it, the frames of the others would
+        # take other numbers than in the table and in frames.jsonl.
+        pages = end_pages(path) if last else survey(path).readable
+        if pages and not is_described(path, pages):
+            describe(path, ome_xml(facts.shape_px, np.uint16, pages, movie_metadata(facts)))
+        elif last and not pages and facts.state == "recording":
+            _set_part_aside(path)
+        frames += pages
+    return frames
+
+
+def _set_part_aside(path: Path) -> None:
+    try:
+        path.rename(unread_file(path))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be renamed ({error.strerror or error}).") from None
 
 
 def _refuse_living(folder: Path, parts: list[Path]) -> None:
@@ -119,35 +153,70 @@ def _refuse_living(folder: Path, parts: list[Path]) -> None:
             )
 
 
-def _readable_pages(path: Path) -> tuple[int, int]:
-    """How many frames of a movie file can be read, and how many it announces."""
-    try:
-        stack = TiffStack(path)
-    except FileError:
-        return 0, 1
-    try:
-        return sum(readable(stack, index) for index in range(stack.count)), stack.count
-    finally:
-        stack.close()
+def _movie(folder: Path) -> tuple[int, list[str], int]:
+    """Frames that can be read, what is wrong with others, and bytes that belong to no frame."""
+    frames, wrong, unread = 0, [], 0
+    parts = movie_files(folder)
+    for path in parts:
+        pages = survey(path)
+        frames += pages.readable
+        unread += pages.unread
+        damaged = pages.announced - pages.readable
+        if not pages.readable:
+            wrong.append(f"{path.name}: none of its frames can be read; it is left as it is.")
+        elif damaged:
+            wrong.append(f"{path.name}: {damaged} of {pages.announced} frames are damaged.")
+        if pages.readable and pages.unread:
+            wrong.append(
+                f"{path.name}: {pages.unread} bytes behind its last whole frame could not be read; "
+                "they are left there."
+            )
+        if (damaged or not pages.readable) and path != parts[-1]:
+            wrong.append("The movie files after it can be opened one by one.")
+    return frames, wrong, unread
 
 
-def _problems_of_lines(folder: Path, frames: int) -> list[str]:
-    """Frames without a line, and where the numbers that frames were given do not follow on."""
-    described, jumps = 0, []
+def _set_aside(folder: Path) -> tuple[list[str], int]:
+    """What a repair could not read and gave a name of its own, and the bytes of it."""
+    files = sorted(folder.glob(unread_file(Path("*")).name))
+    sizes = [path.stat().st_size for path in files]
+    wrong = [
+        f"{path.name}: {size} bytes that could not be read are kept there."
+        for path, size in zip(files, sizes, strict=True)
+    ]
+    return wrong, sum(sizes)
+
+
+def _lines(folder: Path, frames: int, known: int) -> tuple[list[str], list[str], int]:
+    """What is wrong with the lines of the frames: what was never written, and what was and is lost;
+    and the bytes that are no line. Where the numbers of frames do not follow on is told, too.
+
+    known: frames that there are or are known to be lost.
+    """
+    described, rest, jumps = 0, 0, []
     last = None
     try:
-        for line in read_frame_lines(folder):
-            described += 1
-            index = line.get("index")
-            if isinstance(last, int) and isinstance(index, int) and index != last + 1:
-                jumps.append(f"Frame {index} of the camera follows frame {last}")
-            last = index
-    except FileError as error:
-        return [str(error)]
-    problems = []
+        with (folder / FRAMES).open("rb") as file:
+            while text := file.readline(_LONGEST_LINE):
+                line = json_object(text.decode(errors="replace"))
+                if not line:
+                    rest += len(text)
+                    continue
+                described += 1
+                index = line.get("index")
+                if isinstance(last, int) and isinstance(index, int) and index != last + 1:
+                    jumps.append(f"Frame {index} of the camera follows frame {last}")
+                last = index
+    except OSError as error:
+        return [f"{folder / FRAMES}: cannot be read ({error.strerror or error})."], [], 0
+    told, lost = [], []
     if described < frames:
-        problems.append(f"{frames - described} of {frames} frames have no line in {FRAMES}.")
+        told.append(f"{frames - described} of {frames} frames have no line in {FRAMES}.")
     if jumps:
         others = f", and {len(jumps) - 1} more such places" if len(jumps) > 1 else ""
-        problems.append(f"{jumps[0]}{others}.")
-    return problems
+        told.append(f"{jumps[0]}{others}.")
+    if described > known:
+        lost.append(f"{described - known} frames have a line in {FRAMES}, but cannot be read.")
+    if rest:
+        lost.append(f"{FRAMES}: {rest} bytes are no line that can be read; they are left there.")
+    return told, lost, rest

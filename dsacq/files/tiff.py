@@ -34,6 +34,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF in either b
 MOST_TAG_BYTES = 2**24  # of one page
 READ_COST = 64  # bytes: a tag may ask for little, but millions of times
 MOST_FRAMES = 2**40
+MOST_PLANES_BYTES = 2**33
 X_RESOLUTION, RESOLUTION_UNIT, CENTIMETRE, MICROMANAGER = 282, 296, 3, 51123
 
 _quiet = ContextVar("_quiet", default=False)
@@ -90,10 +91,7 @@ class TiffStack:
         with self._library():
             if index >= len(self.offsets):  # an ImageJ stack: one directory for all frames
                 return self._read_imagej(index)
-            self._file.allow(MOST_TAG_BYTES)
-            self._tiff.filehandle.seek(self.offsets[index])
-            page = tifffile.TiffPage(self._tiff, index)
-            check_page(page, self._path)
+            page = self._page(index)
             if page.shape != self.shape or page.dtype != self.dtype:
                 raise FileError(
                     f"{self._path}: a page has {page.imagelength} x {page.imagewidth} pixels of "
@@ -104,8 +102,22 @@ class TiffStack:
             image: Image = page.asarray(maxworkers=1)
             return image
 
+    def page_end(self, index: int) -> int:
+        """Where in the file the pixels of a page end, of which there is a directory for each.
+        Raises FileError."""
+        with self._library():
+            page = self._page(index)
+            return max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=True)))
+
     def close(self) -> None:
         self._file.close()
+
+    def _page(self, index: int) -> tifffile.TiffPage:
+        self._file.allow(MOST_TAG_BYTES)
+        self._tiff.filehandle.seek(self.offsets[index])
+        page = tifffile.TiffPage(self._tiff, index)
+        check_page(page, self._path)
+        return page
 
     @contextmanager
     def _library(self) -> Iterator[None]:
@@ -183,3 +195,18 @@ class TiffStack:
         if self.count < images < MOST_FRAMES and self.contiguous and MICROMANAGER not in first.tags:
             self.count, self.complete = images, True
             del self.offsets[1:]
+
+
+def read_planes(path: Path) -> Image:
+    """(planes, rows, columns) of a TIFF file, all at once. Raises FileError, also where they are
+    more than `MOST_PLANES_BYTES`."""
+    stack = TiffStack(path)
+    try:
+        if stack.count * stack.frame_bytes > MOST_PLANES_BYTES:
+            raise FileError(
+                f"{path}: has {stack.count} planes of {stack.frame_bytes} bytes, too many to be "
+                "read at once."
+            )
+        return np.stack([stack.read(index) for index in range(stack.count)])
+    finally:
+        stack.close()

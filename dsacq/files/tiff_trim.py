@@ -1,6 +1,7 @@
-"""Cutting off what a crash left behind the last whole page of a BigTIFF that we wrote."""
+"""The end of a BigTIFF that we wrote and that a crash cut short: what of it can be read."""
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,30 +14,81 @@ _TAG_BYTES = 20
 _MOST_DIRECTORY_BYTES = 1 << 16  # of a page, beside its pixels
 
 
-def trim(path: Path, frame_bytes: int) -> int:
-    """End a file after its last page that can be read; returns the pages it has.
+@dataclass(frozen=True)
+class Pages:
+    """What a movie file holds: pages that can be read, pages that it announces, and the bytes
+    behind the last of its pages that can be read."""
 
-    Pages follow one another in the file, as `TiffPages` writes them. A part of a page at the end is
-    cut off. More than that is not what a crash leaves, so it stays behind the last page, where it
-    may still be rescued; and a long file without a page that can be read is left as it is. Raises
-    FileError when the file cannot be changed.
+    readable: int
+    announced: int
+    unread: int
+
+
+def survey(path: Path) -> Pages:
+    """Read every page of a movie file. Raises FileError where the system refuses the file."""
+    size = _size(path)
+    try:
+        stack = TiffStack(path)
+    except FileError:
+        return Pages(0, 1, max(size - _HEADER_BYTES, 0))
+    try:
+        whole = [index for index in range(stack.count) if readable(stack, index)]
+        end = stack.page_end(whole[-1]) if whole else _HEADER_BYTES
+        return Pages(len(whole), stack.count, max(size - end, 0))
+    finally:
+        stack.close()
+
+
+def end_pages(path: Path) -> int:
+    """Let the pages of a file end with the last that can be read; returns how many there are.
+
+    Only the link to the next page is changed: all that lies behind stays in the file. Nothing is
+    changed in a file without a page that can be read. Raises FileError when it cannot be changed.
+    """
+    offsets, count = _pages(path)
+    if 0 < count < len(offsets):
+        _set_end(path, offsets[count - 1], None)
+    return count
+
+
+def trim(path: Path, frame_bytes: int) -> int:
+    """End a file of whose last page only a part was written; returns the pages it has.
+
+    For whoever wrote the file and knows that the disk refused the page. Pages follow one another in
+    the file, as `TiffPages` writes them. A part of a page at the end is cut off. More than that is
+    not what a refused page leaves, so it stays behind the last page, where it may still be rescued;
+    and a long file without a page that can be read is left as it is. Raises FileError when the file
+    cannot be changed.
     """
     offsets, count = _pages(path)
     if count == len(offsets) > 0:
         return count
+    end = offsets[count] if count else _HEADER_BYTES
+    size = _size(path)
+    partial = size - end <= frame_bytes + _MOST_DIRECTORY_BYTES
+    if size > _HEADER_BYTES and (partial or count):
+        last = offsets[count - 1] if count else None
+        _set_end(path, last, min(size, end) if partial else None)
+    return count
+
+
+def _set_end(path: Path, page: int | None, size: int | None) -> None:
+    """No page after this one, or none at all; and the file's size, unless it stays."""
     try:
-        size = path.stat().st_size
-        end = offsets[count] if count else _HEADER_BYTES
-        partial = size - end <= frame_bytes + _MOST_DIRECTORY_BYTES
-        if size > _HEADER_BYTES and (partial or count):
-            with path.open("r+b") as file:
-                file.seek(_link(file, offsets[count - 1]) if count else _FIRST_LINK)
-                file.write(struct.pack("<Q", 0))
-                if partial:
-                    file.truncate(min(size, end))
+        with path.open("r+b") as file:
+            file.seek(_FIRST_LINK if page is None else _link(file, page))
+            file.write(struct.pack("<Q", 0))
+            if size is not None:
+                file.truncate(size)
     except OSError as error:
         raise FileError(f"{path}: cannot be repaired ({error.strerror or error}).") from None
-    return count
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error}).") from None
 
 
 def _pages(path: Path) -> tuple[list[int], int]:

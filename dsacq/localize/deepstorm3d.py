@@ -16,9 +16,9 @@ from torch import Tensor
 
 from dsacq.analysis.metrics import match
 from dsacq.errors import FileError, SettingsError
-from dsacq.files.reading import reading
+from dsacq.files.reading import reading, require_size, require_stored_plainly
 from dsacq.localize.voxel import detect
-from dsacq.networks.architectures import VoxelArchitecture
+from dsacq.networks.architectures import MOST_DEPTH, VoxelArchitecture
 from dsacq.networks.model_file import Model, ModelCard
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import InputScaling, Optics
@@ -31,6 +31,7 @@ _PUBLISHED_DILATIONS = ((1, 1, 2, 4, 8, 16), (1, 1, 2, 4, 1, 1))
 _TRAINED_ON = PsfModel(kind="deepstorm3d", blur_px=1.0)
 _PSF = PsfModel(blur_px=1.0)  # what its localizations are regenerated with: no known deviations
 _SCALE = 800.0
+_LARGEST_BYTES = 1 << 30
 _FRAME_PX, _MARGIN_PX = 121, 20  # as in its training
 _FRAMES, _EMITTERS = 4, 8
 _RADIUS_UM = 0.15  # admits a label two voxels away in x and in y, the shift that is known
@@ -84,8 +85,10 @@ def import_checkpoint(weights: Path, mask: PhaseMask, optics_file: OpticsFile, n
 
 
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The weights by our names."""
+    """The weights by our names, all numbers finite and the depth one that is read."""
     with reading(path, "a PyTorch file of plain weights"):
+        require_size(path, _LARGEST_BYTES)
+        require_stored_plainly(path)
         published = torch.load(path, map_location="cpu", weights_only=True)
     ours = _our_names()
     if (
@@ -94,7 +97,15 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
         or not all(isinstance(value, Tensor) for value in published.values())
     ):
         raise FileError(f"{path}: does not hold the layers of a DeepSTORM3D localization network.")
-    return {f"{ours[_module(key)]}.{_leaf(key)}": value for key, value in published.items()}
+    state = {f"{ours[_module(key)]}.{_leaf(key)}": value for key, value in published.items()}
+    depth = state["output.weight"].shape[0] if state["output.weight"].ndim == 4 else 0
+    if not 1 <= depth <= MOST_DEPTH:
+        raise FileError(f"{path}: has {depth} planes, but 1 to {MOST_DEPTH} are read.")
+    for key, value in state.items():
+        below = key.endswith("running_var") and bool((value < 0).any())
+        if below or not bool(torch.isfinite(value).all()):
+            raise FileError(f"{path}: {key} has values that are no weights; the file is damaged.")
+    return state
 
 
 def _our_names() -> dict[str, str]:

@@ -9,10 +9,13 @@ from dsacq.networks.mixture import MixtureNetwork
 from dsacq.networks.voxel import UPSAMPLING, VoxelNetwork
 from dsacq.physics.optics import Optics
 
+MOST_DEPTH = 1024  # planes of a voxel network
 _STRICT = ConfigDict(extra="forbid")
 _Channels = Annotated[int, Field(ge=4, le=1024)]
 _Blocks = Annotated[int, Field(ge=0, le=64)]
-_Dilations = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(max_length=64)]
+_Dilation = Annotated[int, Field(ge=1, le=64)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Offset = Annotated[float, Field(ge=-64, le=64)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -25,10 +28,10 @@ class VoxelArchitecture:
     """
 
     kind: Literal["voxel"] = "voxel"
-    depth: Annotated[int, Field(ge=1, le=1024)]
-    dilations: Annotated[tuple[int, ...], Field(min_length=1, max_length=32)]
-    scale: Annotated[float, Field(gt=0)] = 800.0
-    label_offset_voxels: tuple[float, float] = (0.0, 0.0)
+    depth: Annotated[int, Field(ge=1, le=MOST_DEPTH)]
+    dilations: Annotated[tuple[_Dilation, ...], Field(min_length=1, max_length=32)]
+    scale: _Positive = 800.0
+    label_offset_voxels: tuple[_Offset, _Offset] = (0.0, 0.0)
 
     def build(self) -> VoxelNetwork:
         """The network, without weights."""
@@ -52,9 +55,9 @@ class MixtureArchitecture:
     fine_channels: _Channels
     fine_blocks: tuple[_Blocks, _Blocks]
     coarse_channels: _Channels
-    dilations: _Dilations
-    z_range_um: tuple[float, float]
-    input_offset: float
+    dilations: Annotated[tuple[_Dilation, ...], Field(max_length=64)]
+    z_range_um: tuple[_Finite, _Finite]
+    input_offset: _Finite
     input_scale: _Positive
 
     def build(self) -> MixtureNetwork:

@@ -9,25 +9,26 @@ import numpy as np
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from dsacq.config import validated
-from dsacq.errors import FileError
+from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import write_atomically
-from dsacq.networks.architectures import Architecture
+from dsacq.files.mask_checks import Pitch, Wavelength, checked_phase, require_fit, require_shape
+from dsacq.files.tensors import Shapes, TensorFile, opened_tensors
+from dsacq.networks.architectures import Architecture, MixtureArchitecture
 from dsacq.networks.mixture import MixtureNetwork
 from dsacq.networks.voxel import VoxelNetwork
 from dsacq.physics.camera import Camera
 from dsacq.physics.masks import PhaseMask
-from dsacq.physics.optics import InputScaling, Optics
+from dsacq.physics.optics import InputScaling, Optics, Positive
 from dsacq.physics.pupil import PsfModel
 
 Network = VoxelNetwork | MixtureNetwork
 
 _HEADER = "dsacq"
 _MASK = "mask.phase_rad"
-_NETWORK = "network."
+_NETWORK, _VARIANCE = "network.", "running_var"
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
@@ -47,9 +48,9 @@ class Calibration:
     x, y, z and photons.
     """
 
-    logit_slope: float = 1.0
-    logit_offset: float = 0.0
-    deviation: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    logit_slope: Positive = 1.0
+    logit_offset: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    deviation: tuple[Positive, Positive, Positive, Positive] = (1.0, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -62,8 +63,8 @@ class ModelCard:
     optics: Optics
     psf: PsfModel = PsfModel()
     mask_name: str
-    mask_pixel_um: float
-    mask_wavelength_um: float
+    mask_pixel_um: Pitch
+    mask_wavelength_um: Wavelength
     mask_origin: dict[str, Any]
     input: Annotated[InputScaling | ElectronInput, Field(discriminator="normalise")]
     calibration: Calibration | None = None
@@ -71,6 +72,12 @@ class ModelCard:
     training: dict[str, Any]
     accuracy: dict[str, Any]
     software: str
+
+    def __post_init__(self) -> None:
+        if isinstance(self.architecture, MixtureArchitecture):
+            ours, theirs = self.architecture.z_range_um, self.optics.z_range_um
+            if ours != theirs:
+                raise ValueError(f"architecture.z_range_um={ours}: expected {theirs}, as in optics")
 
 
 class Model:
@@ -105,46 +112,46 @@ def save_model(model: Model, path: Path) -> None:
 
 def read_card(path: Path) -> ModelCard:
     """The header alone. Raises FileError when the file is no model of a known format."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _card(file.metadata(), path)
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from None
+    with opened_tensors(path, "model file") as file:
+        return _card(file, path)
 
 
 def load_model(path: Path) -> Model:
-    """Read a model file; nothing in it is executed. Raises FileError."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            card = _card(file.metadata(), path)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from None
-    if _MASK not in tensors or tensors[_MASK].ndim != 2:
-        raise FileError(f"{path}: lacks its phase mask, so it is no complete dsacq model.")
-    phase = tensors.pop(_MASK).to(torch.float32).numpy()
-    network = card.architecture.build()
-    weights = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items()}
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        raise FileError(
-            f"{path}: its weights do not fit the network that its header describes; "
-            "the file is damaged or was edited."
-        ) from None
-    mask = PhaseMask(
-        phase, card.mask_pixel_um, card.mask_wavelength_um, card.mask_name, card.mask_origin
-    )
+    """Read a model file; nothing in it is executed. Raises FileError.
+
+    All that its header announces is compared with what the file holds before a network is made.
+    """
+    with opened_tensors(path, "model file") as file:
+        card = _card(file, path)
+        with torch.device("meta"):  # shapes alone
+            network = card.architecture.build()
+        wanted = network.state_dict()
+        _require_mask(file, path)
+        shapes: Shapes = {f"{_NETWORK}{name}": tuple(one.shape) for name, one in wanted.items()}
+        file.require({_MASK: file.shapes[_MASK], **shapes}, "the network that its header describes")
+        phase = checked_phase(path, file.read([_MASK])[_MASK].to(torch.float32).numpy())
+        mask = PhaseMask(
+            phase, card.mask_pixel_um, card.mask_wavelength_um, card.mask_name, card.mask_origin
+        )
+        require_fit(path, mask, card.optics)
+        stored = file.read(shapes)
+    weights = {name: stored[f"{_NETWORK}{name}"].to(one.dtype) for name, one in wanted.items()}
+    if any(bool((one < 0).any()) for name, one in weights.items() if name.endswith(_VARIANCE)):
+        raise FileError(f"{path}: has variances below 0; the file is damaged or was edited.")
+    network.load_state_dict(weights, assign=True)
     return Model(card, mask, network)
 
 
-def _card(metadata: dict[str, str] | None, path: Path) -> ModelCard:
-    if not metadata or _HEADER not in metadata:
+def _require_mask(file: TensorFile, path: Path) -> None:
+    if _MASK not in file.shapes:
+        raise FileError(f"{path}: lacks its phase mask, so it is no complete dsacq model.")
+    require_shape(path, file.shapes[_MASK])
+
+
+def _card(file: TensorFile, path: Path) -> ModelCard:
+    if _HEADER not in file.told:
         raise FileError(f"{path}: is a safetensors file, but not a dsacq model.")
-    try:
-        values = json.loads(metadata[_HEADER])
-    except (json.JSONDecodeError, RecursionError):
-        values = None
+    values = file.json(_HEADER)
     if not isinstance(values, dict):
         raise FileError(f"{path}: its header is damaged.")
     if values.get("format") != 1:
@@ -152,10 +159,7 @@ def _card(metadata: dict[str, str] | None, path: Path) -> ModelCard:
             f"{path}: is a model of format {values.get('format')!r}, this dsacq reads 1; "
             "use a newer dsacq or make the model again."
         )
-    return validated(ModelCard, values, str(path))
-
-
-def _unreadable(path: Path, error: Exception) -> FileError:
-    if not path.exists():
-        return FileError(f"{path}: there is no such model file.")
-    return FileError(f"{path}: is not a readable model file ({error}).")
+    try:
+        return validated(ModelCard, values, str(path))
+    except SettingsError as error:  # not the user's: the file's
+        raise FileError(str(error)) from None

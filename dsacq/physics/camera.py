@@ -29,7 +29,11 @@ def _not_negative(value: Any) -> float | Map:
 
 def _checked(value: Any, wanted: str, holds: Any) -> float | Map:
     numeric = isinstance(value, (int, float, np.ndarray)) and not isinstance(value, bool)
-    if not (numeric and np.all(np.isfinite(value)) and np.all(holds(np.asarray(value)))):
+    try:
+        values = np.asarray(value, np.float64) if numeric else np.asarray(np.nan)
+    except (TypeError, ValueError, OverflowError):  # a whole number of a thousand digits
+        values = np.asarray(np.nan)
+    if not (np.all(np.isfinite(values)) and np.all(holds(values))):
         raise ValueError(f"expected a number {wanted}, or a map of them")
     return value.astype(np.float32) if isinstance(value, np.ndarray) else float(value)
 

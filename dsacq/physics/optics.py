@@ -74,7 +74,7 @@ class InputScaling:
     """How an imported network wants its frames, and the threshold on its output."""
 
     normalise: Literal["minmax", "fixed"]
-    offset: float = 0.0  # counts, for "fixed"
+    offset: _Finite = 0.0  # counts, for "fixed"
     scale: Positive = 1.0  # counts, for "fixed"
     threshold: Positive = 40.0
 

@@ -31,6 +31,16 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
 
+    def state_shapes(self) -> list[dict[str, tuple[int, ...]]]:
+        """Of what is kept of each parameter, once it was stepped."""
+        parameters = [one for group in self.param_groups for one in group["params"]]
+        return [
+            {"momentum": tuple(one.shape)}
+            if one.ndim > 1
+            else {"step": (), "mean": tuple(one.shape), "square": tuple(one.shape)}
+            for one in parameters
+        ]
+
     @overload
     def step(self, closure: None = None) -> None: ...
     @overload

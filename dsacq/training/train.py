@@ -11,18 +11,20 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, distributed
 
+from dsacq.config import validated
 from dsacq.device import half_pays
-from dsacq.errors import SettingsError
+from dsacq.errors import FileError, SettingsError
 from dsacq.networks.model_file import Model, ModelCard
 from dsacq.physics.masks import PhaseMask
 from dsacq.training.calibrate import calibrated
 from dsacq.training.captured import capture
-from dsacq.training.checkpoint import read_checkpoint, write_checkpoint
+from dsacq.training.checkpoint import read_checkpoint, require_like, write_checkpoint
 from dsacq.training.muon import Muon
 from dsacq.training.objective import MixtureObjective, objective
 from dsacq.training.priors import Sampler
@@ -52,6 +54,18 @@ class Progress:
     restarts: int
     validation_loss: float | None = None
     measured: Measured | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reached:
+    """What a checkpoint tells of where its training stands, among other things."""
+
+    step: Annotated[int, Field(ge=0, lt=2**53)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    restarts: Annotated[int, Field(ge=0, le=_RESTARTS)]
+    running: float  # at first, no number
+    least: float  # at first, infinite
+    history: tuple[Progress, ...]
 
 
 class Training:
@@ -159,17 +173,27 @@ class Training:
                 f"{path}: was begun by another version of dsacq, with another optimiser; "
                 "begin anew without --resume."
             )
-        given, before = _plain(self.settings), told.get("settings", {})
-        before.get("training", {})["steps"] = given["training"]["steps"]
+        given, before = _plain(self.settings), told.get("settings")
+        if not isinstance(before, dict) or not isinstance(before.get("training"), dict):
+            raise FileError(f"{path}: does not tell its settings; the file is damaged.")
+        before["training"]["steps"] = given["training"]["steps"]
         if changed := [key for key in given if given[key] != before.get(key)]:
             raise SettingsError(
                 f"{path}: was begun with other settings in [{'], ['.join(changed)}]; give the "
                 "settings it was begun with, or begin anew without --resume."
             )
+        own = {
+            name: one
+            for name, one in self._state()[0].items()
+            if name.partition(".")[0] not in self._state_shapes()
+        }
+        require_like(path, tensors, own, self._state_shapes())
+        try:
+            reached = validated(_Reached, told, str(path))
+        except SettingsError as error:  # not the user's: the file's
+            raise FileError(str(error)) from None
         self._restore(tensors, told)
-        self.history = [
-            Progress(**{**one, "measured": Measured(**one["measured"])}) for one in told["history"]
-        ]
+        self.history = list(reached.history)
 
     def _one_step(self) -> float:
         rank, ranks = _place()
@@ -276,6 +300,10 @@ class Training:
             "architecture": asdict(self._objective.architecture),
             "input": asdict(self._objective.input),
         }
+
+    def _state_shapes(self) -> dict[str, list[dict[str, tuple[int, ...]]]]:
+        """Of what optimisers keep, as `_state` names them."""
+        return {"optimiser": self._optimiser.state_shapes()}
 
     def _restore(self, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:
         def part(prefix: str) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recording_samples import ROWS_PER_FRAME, SHAPE, SMALL, facts, frame, pixels, record
+from recording_samples import ORIGIN, ROWS_PER_FRAME, SHAPE, SMALL, facts, frame, pixels, record
 
 from dsacq.errors import FileError
 from dsacq.files.localizations import read_localizations
@@ -107,18 +107,24 @@ def test_what_was_written_survives_the_end_of_the_program(all_killed: Killed, wh
     report = check(folder)
     assert "was cut short" in report.problems[0]
     age(folder)
+    movie_bytes = sum(path.stat().st_size for path in folder.glob("movie_*"))
     report = repair(folder)
     assert report.facts.state == "repaired"
     assert report.facts.frames.written == report.frames >= frames
+    assert sum(path.stat().st_size for path in folder.glob("movie_*")) == movie_bytes
+    assert bool(report.lost) == bool(report.unread_bytes)
     if frames:
         assert report.frames == assert_begins(folder, frames) == found
-    _assert_others_read(folder, report.frames)
+    if report.frames:
+        _assert_others_read(folder, report.frames)
     lines = list(read_frame_lines(folder))
     assert report.frames - len(lines) in (0, 1)
     assert [line["index"] for line in lines] == list(range(len(lines)))
     assert [line["frame"] for line in lines] == list(range(len(lines)))
     assert not (folder / STREAMED).exists()
-    table = read_localizations(folder / LOCALIZATIONS).table
+    found_live = read_localizations(folder / LOCALIZATIONS)
+    assert found_live.origin == ORIGIN | {"frames": report.frames}
+    table = found_live.table
     kept = len(table) // ROWS_PER_FRAME
     assert kept >= localized
     np.testing.assert_array_equal(table["frame"], np.repeat(np.arange(kept), ROWS_PER_FRAME))
@@ -197,10 +203,12 @@ def test_lines_that_may_not_grow(tmp_path: Path) -> None:
     assert "cannot be written (File too large)" in str(error)
     assert assert_begins(tmp_path, writer.written) == writer.written > 500
     assert read_facts(tmp_path).state == "failed"
-    assert check(tmp_path).problems == (
+    *problems, half_a_line = check(tmp_path).problems
+    assert problems == [
         f"It failed: {error}",
         f"1 of {writer.written} frames have no line in frames.jsonl.",
-    )
+    ]
+    assert "bytes are no line that can be read; they are left there" in half_a_line
 
 
 def test_a_disk_that_becomes_full(tmp_path: Path) -> None:
@@ -411,9 +419,17 @@ def test_repair_of_a_recording_that_never_got_a_frame(tmp_path: Path) -> None:
     write_facts(tmp_path, facts())
     path = movie_file(tmp_path, 0)
     path.write_bytes(path.read_bytes()[:300])
+    before = path.read_bytes()
     assert check(tmp_path).frames == 0
     age(tmp_path)
-    report = repair(tmp_path)
-    assert (report.frames, report.facts.state) == (0, "repaired")
+    for _ in range(2):
+        report = repair(tmp_path)
+        assert (report.frames, report.facts.state) == (0, "repaired")
+        assert report.lost == (
+            "1 frames have a line in frames.jsonl, but cannot be read.",
+            "movie_000.tif.unread: 300 bytes that could not be read are kept there.",
+        )
+        assert report.unread_bytes == 300
+    assert (tmp_path / "movie_000.tif.unread").read_bytes() == before
     with pytest.raises(FileError, match="is a recording without any frame"):
         open_movie(tmp_path)

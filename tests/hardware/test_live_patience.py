@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from live_samples import LiveBench
 bench = LiveBench(exposure_s=0.02)
-for update in bench.run(Path(sys.argv[1]), 150, patience_s=0.3):
+for update in bench.run(Path(sys.argv[1]), 150, patience_s=1.0):
     print(update.counters.received, flush=True)
 print(update.state, update.reason)
 """
@@ -97,7 +97,7 @@ def test_a_process_that_was_suspended_goes_on(tmp_path: Path) -> None:
                 break
         for _ in range(3):
             process.send_signal(signal.SIGSTOP)
-            time.sleep(1.5)
+            time.sleep(2.5)
             process.send_signal(signal.SIGCONT)
             time.sleep(0.2)
         *_, last = process.stdout

@@ -158,7 +158,7 @@ def test_no_gain_is_zero(tmp_path: Path) -> None:
 
 def test_a_map_that_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "map.tif").write_bytes(b"nothing of the kind")
-    with pytest.raises(FileError, match=r"map\.tif: cannot be read as a map"):
+    with pytest.raises(FileError, match=r"map\.tif: is not a TIFF file"):
         read_rig(write_rig(tmp_path, noisy('"map.tif"')))
 
 

@@ -153,6 +153,30 @@ def test_mutated_checkpoints_are_refused_or_read(tmp_path: Path) -> None:
         assert refused > 30
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("layer10.weight", torch.tensor(1.0), "has 0 planes"),
+        ("layer10.weight", torch.zeros(2000, 2, 1, 1), "has 2000 planes"),
+        ("layer1.conv.weight", torch.full((64, 1, 3, 3), torch.nan), "are no weights"),
+        ("norm.running_var", torch.tensor([-1.0]), "are no weights"),
+    ],
+)
+def test_a_checkpoint_is_checked_whole(
+    tmp_path: Path, key: str, value: torch.Tensor, said: str
+) -> None:
+    names = {ours: published for published, ours in deepstorm3d._our_names().items()}
+    state = {
+        f"{names[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": one
+        for name, one in VoxelNetwork(2).state_dict().items()
+    }
+    assert key in state
+    path = tmp_path / "weights.pkl"
+    torch.save(state | {key: value}, path)
+    with pytest.raises(FileError, match=said):
+        deepstorm3d._read_checkpoint(path)
+
+
 class _Runs:
     """Unpickling it calls a function."""
 

@@ -132,6 +132,50 @@ def test_a_checkpoint_of_another_optimiser_is_refused(
         training.resume(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("step", -1, "step"),
+        ("step", math.nan, "step"),
+        ("seconds", math.inf, "seconds"),
+        ("restarts", 10**9, "restarts"),
+        ("history", [{"step": 1}], "history"),
+        ("history", 3, "history"),
+        ("settings", [], "settings"),
+        ("settings", {"training": 1}, "settings"),
+        ("weights.head.weight", torch.zeros(3), "weights.head.weight"),
+        ("weights.head.bias", torch.full((40,), math.nan), "no finite"),
+        ("average.head.bias", None, "average.head.bias"),
+        ("optimiser.0.momentum", torch.zeros(2), "optimiser.0"),
+        ("optimiser.99999.momentum", torch.zeros(2), "optimiser.99999"),
+        ("optimiser.x", torch.zeros(2), "optimiser.x"),
+        ("more", torch.zeros(2), "more"),
+    ],
+)
+def test_a_checkpoint_is_checked_whole(
+    small_settings: TrainingSettings,
+    small_mask: PhaseMask,
+    tmp_path: Path,
+    name: str,
+    value: object,
+    said: str,
+) -> None:
+    path = tmp_path / "m.checkpoint"
+    training = Training(small_settings, small_mask, CPU)
+    training.save(path)
+    tensors, told = read_checkpoint(path)
+    if name in told:
+        told[name] = value
+    elif isinstance(value, torch.Tensor):
+        tensors[name] = value
+    else:
+        del tensors[name]
+    write_checkpoint(path, tensors, told)
+    with pytest.raises(FileError, match=said):
+        training.resume(path)
+    assert training.step == 0
+
+
 @pytest.mark.parametrize("content", [b"", b"nothing", None])
 def test_no_checkpoint(
     content: bytes | None,

@@ -19,15 +19,25 @@ def recording(dsacq: Run, tmp_path: Path) -> Path:
     return tmp_path / "bead"
 
 
-def cut_short(recording: Path) -> None:
-    """As a power cut an hour ago, in the midst of a frame, leaves it."""
+def never_ended(recording: Path) -> None:
+    """As a program that was killed an hour ago leaves it, all frames written."""
     facts = json.loads((recording / "recording.json").read_text(encoding="utf-8"))
     facts |= {"state": "recording", "ended": None}
     facts["frames"] |= {"received": 0, "written": 0}
     (recording / "recording.json").write_text(json.dumps(facts), encoding="utf-8")
+    age(recording)
+
+
+def cut_short(recording: Path) -> None:
+    """As a power cut an hour ago, in the midst of a frame, leaves it."""
+    never_ended(recording)
     movie = recording / "movie_000.tif"
     with movie.open("r+b") as file:
         file.truncate(movie.stat().st_size - 1000)
+    age(recording)
+
+
+def age(recording: Path) -> None:
     for path in recording.iterdir():
         hour_ago_s = path.stat().st_mtime - 3600
         os.utime(path, (hour_ago_s, hour_ago_s))
@@ -54,10 +64,23 @@ def test_a_recording_that_was_cut_short(dsacq: Run, recording: Path) -> None:
     kept = mended.json["readable"]
     assert isinstance(kept, int)
     assert FRAMES - 2 <= kept < FRAMES
-    assert mended.code == 1  # frames are missing of those that were asked for
+    assert mended.code == 1  # of the last frame, only a part could be kept
+    assert mended.json["kept_all"] is False
+    assert mended.json["unread_bytes"] > 0
     again = dsacq("recording", "check", recording)
     assert again.out == f"{kept} frames of 48 x 64 pixels can be read; state: repaired\n"
     assert f"6 frames were asked for, but there are {kept}." in again.err
+
+
+def test_a_repair_that_keeps_all_ends_with_zero(dsacq: Run, recording: Path) -> None:
+    never_ended(recording)
+    assert dsacq("recording", "check", recording).code == 1
+    for _ in range(2):
+        mended = dsacq("recording", "repair", recording, "--json")
+        assert mended.code == 0
+        assert mended.json["state"] == "repaired"
+        assert (mended.json["kept_all"], mended.json["lost"]) == (True, [])
+        assert (mended.json["readable"], mended.json["unread_bytes"]) == (FRAMES, 0)
 
 
 def test_one_that_may_still_be_going_on_is_left_alone(dsacq: Run, recording: Path) -> None:

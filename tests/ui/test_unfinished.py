@@ -78,6 +78,21 @@ def test_it_is_offered_repaired_and_opened(
     assert noted(settings) == []
 
 
+def test_what_a_repair_could_not_read_is_told(
+    qtbot: QtBot, settings: QSettings, bar: UnfinishedBar, cut_short: Path
+) -> None:
+    movie = cut_short / "movie_000.tif"
+    movie.write_bytes(movie.read_bytes() + b"not a frame")
+    os.utime(movie, (time.time() - 60,) * 2)
+    settings.setValue(NOTED, [str(cut_short)])
+    bar.look()
+    qtbot.waitUntil(bar.isVisible, timeout=PATIENCE_MS)
+    with qtbot.waitSignal(bar._session.said, timeout=PATIENCE_MS) as said:
+        qtbot.mouseClick(bar.repair, Qt.MouseButton.LeftButton)
+    assert f"{cut_short} is repaired. Not all of it could be read: " in said.args[0]
+    assert "11 bytes behind its last whole frame" in said.args[0]
+
+
 def test_it_may_be_left(
     qtbot: QtBot, settings: QSettings, bar: UnfinishedBar, cut_short: Path
 ) -> None:

@@ -24,18 +24,26 @@ def check(folder: Folder, as_json: Json = False) -> None:
     """
     from dsacq.files.recording_check import check
 
-    _tell(check(folder), as_json)
+    report = check(folder)
+    _tell(report, as_json)
+    if not report.sound:
+        raise typer.Exit(1)
 
 
 @app.command()
 def repair(folder: Folder, as_json: Json = False) -> None:
     """Mend a recording that a crash or a power cut ended: every whole frame is kept.
 
+    What cannot be read is left where it is or in files named *.unread, and told. The exit code is 0
+    only where nothing was lost or left.
     Example: `dsacq recording repair telomeres-3`
     """
     from dsacq.files.recording_check import repair
 
-    _tell(repair(folder), as_json)
+    report = repair(folder)
+    _tell(report, as_json)
+    if report.lost:
+        raise typer.Exit(1)
 
 
 def _tell(report: "Report", as_json: bool) -> None:
@@ -48,6 +56,9 @@ def _tell(report: "Report", as_json: bool) -> None:
                 "sound": report.sound,
                 "problems": report.problems,
                 "remarks": report.remarks,
+                "kept_all": not report.lost,
+                "lost": report.lost,
+                "unread_bytes": report.unread_bytes,
                 **asdict(facts.frames),
             }
         )
@@ -60,5 +71,3 @@ def _tell(report: "Report", as_json: bool) -> None:
         say(problem)
     for remark in report.remarks:
         say(f"Remark: {remark}")
-    if not report.sound:
-        raise typer.Exit(1)
