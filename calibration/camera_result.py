@@ -21,6 +21,7 @@ from calibration.camera import (
     spurious_electrons,
     stack_statistics,
 )
+from dsacq.awake import while_awake
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import write_atomically
 from dsacq.files.camera_maps import MAPS, camera_table, write_maps
@@ -114,6 +115,7 @@ def rig_sources(rig: Rig, exposures_s: list[float], count: int) -> tuple[Source,
     return source(max(exposures_s), False), [source(one, True) for one in exposures_s]
 
 
+@while_awake("measures a camera")
 def measure_camera(
     dark: Source,
     flats: list[Source],

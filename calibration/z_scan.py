@@ -15,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from calibration.registration import likeness, offset_px
+from dsacq.awake import while_awake
 from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing, write_atomically
@@ -103,6 +104,7 @@ class ZScan:
     drift_px: tuple[float, float] | None = None
 
 
+@while_awake("takes a z scan")
 def z_scan(
     rig: Rig,
     settings: ZScanSettings,

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from dsacq.awake import while_awake
 from dsacq.errors import SettingsError
 from dsacq.files.camera_maps import camera_table, write_maps
 from dsacq.files.localization_stream import LocalizationStream, to_parquet
@@ -123,6 +124,7 @@ def check_model(rig: Rig, model: Model, mask: PhaseMask | None = None) -> None:
         )
 
 
+@while_awake("records a movie")
 def _with_records(
     rig: Rig, noise: Noise | None, folder: Path, updates: Generator[Update]
 ) -> Generator[Update]:

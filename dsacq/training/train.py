@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from dsacq.awake import while_awake
 from dsacq.device import half_pays
 from dsacq.errors import SettingsError
 from dsacq.networks.model_file import Model, ModelCard
@@ -85,6 +86,7 @@ class Training:
         """Whether all steps are done."""
         return self.step >= self.settings.training.steps
 
+    @while_awake("trains a network")
     def run(self, max_seconds: float = math.inf, stop: Event | None = None) -> Generator[Progress]:
         """Train until all steps are done, the time is over or `stop` is set; yields where it
         stands.
