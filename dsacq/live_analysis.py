@@ -14,7 +14,7 @@ from threading import Condition, Lock, Thread
 
 from dsacq.data import Localizations
 from dsacq.errors import UserError
-from dsacq.files.localization_stream import LocalizationStream, to_parquet
+from dsacq.files.localization_stream import LocalizationStream, finish
 from dsacq.files.recording import LOCALIZATIONS, STREAMED
 from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.stream import Frame
@@ -161,8 +161,7 @@ class Analysis:
                 self._found_in(localizer, table)
         finally:
             made_by = localizer.origin(self._shape_px, self._received)
-            to_parquet(streamed, target, made_by)
-            streamed.unlink()
+            finish(streamed, target, made_by)
 
     def _found_in(self, localizer: LiveLocalizer, table: LocalizationStream | None) -> None:
         while batch := self._waiting.take():

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Generator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
@@ -14,7 +14,7 @@ import torch
 from dsacq.awake import while_awake
 from dsacq.errors import SettingsError
 from dsacq.files.camera_maps import camera_table, write_maps
-from dsacq.files.localization_stream import LocalizationStream, to_parquet
+from dsacq.files.localization_stream import LocalizationStream, finish
 from dsacq.files.masks import write_mask
 from dsacq.files.recording import MASK, TRUTH
 from dsacq.files.recording_writer import DiskSettings
@@ -173,9 +173,7 @@ def _with_truth(
                 updates.close()
                 take()
     finally:
-        to_parquet(streamed, folder / TRUTH, {"made_by": "simulated bench"})
-        with suppress(OSError):
-            streamed.unlink()
+        finish(streamed, folder / TRUTH, {"made_by": "simulated bench"})
 
 
 def _pixel_um(rig: Rig) -> float:

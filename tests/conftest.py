@@ -1,11 +1,13 @@
 """What several tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from held_files import Held
 from hypothesis import settings
 from model_samples import model_of
 
@@ -40,6 +42,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "STAGES MOVE over much of their limits and LASERS SHINE, at up to half of "
         "their limit_mw",
     )
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Files that another program has open."""
+    held = Held(monkeypatch)
+    yield held
+    held.refusals.clear()
 
 
 @pytest.fixture(scope="session")

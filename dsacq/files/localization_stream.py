@@ -1,5 +1,6 @@
 """Localizations as they come, in a file that a crash leaves readable: an Arrow stream."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +12,11 @@ import pyarrow.parquet as pq
 
 from dsacq.data import COLUMNS, Localizations
 from dsacq.errors import FileError
-from dsacq.files.atomic import replacing
+from dsacq.files.atomic import HeldError, remove, replacing
 from dsacq.files.parquet import OPTIONS, with_origin
 from dsacq.files.reading import reading
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = pa.schema(
     [
@@ -97,6 +100,18 @@ def to_parquet(path: Path, target: Path, origin: dict[str, Any]) -> int:
                 waiting, written = [], rows
         writer.write_table(pa.Table.from_batches(waiting, _SCHEMA))
     return rows
+
+
+def finish(path: Path, target: Path, origin: dict[str, Any]) -> None:
+    """Make a stream a Parquet file, in its place. A file that another program holds is no failure:
+    the stream stays, which `repair` makes a table too, and a warning tells it. Raises FileError as
+    `to_parquet`.
+    """
+    try:
+        to_parquet(path, target, origin)
+        remove(path)
+    except HeldError as error:
+        log.warning("%s", error)
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dsacq.errors import FileError
+from dsacq.files.atomic import remove
 from dsacq.files.localization_stream import to_parquet
 from dsacq.files.recording import (
     FACTS,
@@ -97,7 +98,7 @@ def repair(folder: Path) -> Report:
         write_facts(folder, replace(facts, state="repaired", reason=reason, frames=counted))
     if (folder / STREAMED).exists():
         to_parquet(folder / STREAMED, folder / LOCALIZATIONS, dict(facts.about))
-        (folder / STREAMED).unlink()
+        remove(folder / STREAMED)
     return check(folder)
 
 
