@@ -220,17 +220,17 @@ class _Connection:
 
     def _discard(self) -> None:
         """What came unasked, or was left by another program."""
-        begun = time.monotonic()
-        while (waiting := self._serial.in_waiting) and time.monotonic() - begun < ANSWER_S:
+        begun = time.perf_counter()
+        while (waiting := self._serial.in_waiting) and time.perf_counter() - begun < ANSWER_S:
             self._serial.read(waiting)
 
     def _read(self, query: Query) -> re.Match[bytes]:
-        came, begun = b"", time.monotonic()
+        came, begun = b"", time.perf_counter()
         while True:
             came += self._serial.read(max(1, self._serial.in_waiting))
             if match := re.search(query.answer, came):
                 return match
-            waited_s = time.monotonic() - begun
+            waited_s = time.perf_counter() - begun
             if waited_s > PATIENCE_S and self._others_are_urgent():
                 raise _LineError("was interrupted, as a device on its port is being made safe.")
             if waited_s > ANSWER_S:

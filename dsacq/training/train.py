@@ -96,13 +96,13 @@ class Training:
         if self._validation is None:
             self._validation = Validation(self.settings, self.mask, self._sampler)
         self._capture()
-        schedule, begun = self.settings.training, time.monotonic()
+        schedule, begun = self.settings.training, time.perf_counter()
         earlier = self._seconds
         every = max(_REPORTED, schedule.steps // _MEASURED)
         good = self._state()
         losses: list[float] = []
         stop = stop or Event()
-        while not (self.finished or stop.is_set()) and time.monotonic() - begun < max_seconds:
+        while not (self.finished or stop.is_set()) and time.perf_counter() - begun < max_seconds:
             loss = self._one_step()
             if self._diverges(loss):
                 self._restarts += 1
@@ -118,7 +118,7 @@ class Training:
             losses.append(loss)
             measuring = self.step % every == 0 or self.finished
             if measuring or self.step % _REPORTED == 0:
-                self._seconds = earlier + time.monotonic() - begun
+                self._seconds = earlier + time.perf_counter() - begun
                 report = Progress(
                     step=self.step,
                     loss=sum(losses) / len(losses),
@@ -132,7 +132,7 @@ class Training:
                     self.history.append(report)
                     good = self._state()
                 yield report
-        self._seconds = earlier + time.monotonic() - begun
+        self._seconds = earlier + time.perf_counter() - begun
 
     def model(self, name: str) -> Model:
         """The averaged network as it is now, calibrated, with what was measured of it."""
