@@ -9,8 +9,8 @@ so that the peak memory is its own. The published way takes minutes and about 8 
 """
 
 import argparse
+import math
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -75,9 +75,17 @@ def measured(way: Way, model: Path, movie: Path, index: int, tile: int | None) -
         frame = np.tile(frame, (-(-tile // frame.shape[0]), -(-tile // frame.shape[1])))
         frame = np.ascontiguousarray(frame[:tile, :tile])
     timing = way(loaded, frame, loaded.card.input.threshold)
+    return timing | {"peak_memory_gib": peak_bytes() / 2**30}
+
+
+def peak_bytes() -> float:
+    """The most memory that this process ever held; not a number where the system does not tell."""
+    if sys.platform == "win32":
+        return math.nan
+    import resource
+
     scale = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-    return timing | {"peak_memory_gib": peak / 2**30}
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale)
 
 
 def main() -> None:

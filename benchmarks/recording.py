@@ -13,10 +13,11 @@ that this process holds.
 """
 
 import argparse
+import math
 import os
-import resource
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -132,12 +133,16 @@ def compare(parent: Path, size_px: int, gigabytes: float, rounds: int) -> None:
     print(f"{size_px:5} px  ratio: median {statistics.median(ratios):.2f}, worst {min(ratios):.2f}")
 
 
-def resident_bytes() -> int:
-    """Of this process now; where the system does not tell, the most it ever held."""
+def resident_bytes() -> float:
+    """Of this process now; where the system does not tell, the most it ever held, or no number."""
+    if sys.platform == "win32":
+        return math.nan
+    import resource
+
     statm = Path("/proc/self/statm")
     if statm.is_file():
-        return int(statm.read_text().split()[1]) * resource.getpagesize()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(int(statm.read_text().split()[1]) * resource.getpagesize())
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def soak(parent: Path, size_px: int, minutes: float) -> None:

@@ -21,11 +21,13 @@ from calibration.camera import (
     spurious_electrons,
     stack_statistics,
 )
-from dsacq.errors import FileError, SettingsError
+from dsacq.awake import while_awake
+from dsacq.errors import SettingsError
 from dsacq.files.atomic import write_atomically
 from dsacq.files.camera_maps import MAPS, camera_table, write_maps
 from dsacq.files.figures import save_figure
 from dsacq.files.movies import open_movie
+from dsacq.files.names import make_folder
 from dsacq.physics.camera import Camera, EmccdCamera, without_maps
 from dsacq.version import software
 from hardware.pictures import pictures
@@ -114,6 +116,7 @@ def rig_sources(rig: Rig, exposures_s: list[float], count: int) -> tuple[Source,
     return source(max(exposures_s), False), [source(one, True) for one in exposures_s]
 
 
+@while_awake("measures a camera")
 def measure_camera(
     dark: Source,
     flats: list[Source],
@@ -153,10 +156,7 @@ def measure_camera(
 
 def write_camera(result: CameraResult, folder: Path) -> None:
     """Keep the maps, their numbers and a page in a new folder. Raises FileError."""
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be made ({error.strerror or error}).") from None
+    make_folder(folder, new=True)
     write_maps(result.camera, folder)
     rows, columns = np.nonzero(result.maps.hot)
     facts = {

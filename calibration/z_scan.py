@@ -15,10 +15,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from calibration.registration import likeness, offset_px
+from dsacq.awake import while_awake
 from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing, write_atomically
 from dsacq.files.masks import write_mask
+from dsacq.files.names import make_folder
 from dsacq.files.reading import reading
 from dsacq.files.tiff import read_planes
 from dsacq.physics.camera import response
@@ -104,6 +106,7 @@ class ZScan:
     drift_px: tuple[float, float] | None = None
 
 
+@while_awake("takes a z scan")
 def z_scan(
     rig: Rig,
     settings: ZScanSettings,
@@ -219,10 +222,7 @@ def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: P
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": software(),
     }
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be made ({error.strerror or error}).") from None
+    make_folder(folder, new=True)
     with replacing(folder / PLANES) as unfinished:
         tifffile.imwrite(unfinished, scan.planes, metadata={"axes": "ZYX"})
     if rig.mask is not None:

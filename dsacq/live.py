@@ -129,7 +129,7 @@ class _Session:
         events: Events,
     ) -> None:
         self._stream, self._plan, self._stop, self._events = stream, plan, stop, events
-        self._began_s = time.monotonic()
+        self._began_s = time.perf_counter()
         self._facts = Facts(
             state="recording",
             reason="",
@@ -179,7 +179,7 @@ class _Session:
             buffer_fill=self._stream.buffer_fill,
             queue_fill=recorder.queue_fill if recorder else 0.0,
             free_bytes=recorder.free_bytes() if recorder else None,
-            elapsed_s=time.monotonic() - self._began_s,
+            elapsed_s=time.perf_counter() - self._began_s,
             state=acquisition.state,
             reason=acquisition.reason,
             analysis_failure=news.failure,

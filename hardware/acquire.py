@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import torch
 
+from dsacq.awake import while_awake
 from dsacq.ends import ENDS
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.camera_maps import camera_table, write_maps
@@ -141,6 +142,7 @@ def check_model(rig: Rig, model: Model, mask: PhaseMask | None = None) -> None:
         )
 
 
+@while_awake("records a movie")
 def _with_records(
     rig: Rig, noise: Noise | None, folder: Path, updates: Generator[Update]
 ) -> Generator[Update]:

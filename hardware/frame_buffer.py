@@ -69,10 +69,10 @@ class FrameBuffer:
                 self.running, self.overflowed, self._error = False, overflowed, error
                 self._changed.notify_all()
 
-    def wait_until(self, monotonic_s: float) -> bool:
-        """Wait for a time or the end; whether the sequence still runs."""
+    def wait_until(self, due_s: float) -> bool:
+        """Wait for a time of time.perf_counter or the end; whether the sequence still runs."""
         with self._changed:
-            self._changed.wait_for(lambda: not self.running, max(0, monotonic_s - time.monotonic()))
+            self._changed.wait_for(lambda: not self.running, max(0, due_s - time.perf_counter()))
             return self.running
 
     def wait_for_end(self) -> None:

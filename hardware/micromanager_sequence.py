@@ -138,12 +138,12 @@ class Sequence:
         )
 
     def _newest(self) -> Frame | None:
-        if self._core.attached and time.monotonic() < self._looked_s + 1 / _BRIDGE_LOOKS_PER_S:
+        if self._core.attached and time.perf_counter() < self._looked_s + 1 / _BRIDGE_LOOKS_PER_S:
             return None
         waiting = self._core("get_remaining_image_count")  # nothing takes them: it moves with each
         if waiting < 1 or waiting == self._last_waiting:
             return None
-        self._last_waiting, self._looked_s = waiting, time.monotonic()
+        self._last_waiting, self._looked_s = waiting, time.perf_counter()
         try:
             pixels, tags = self._core.last_image()
         except DeviceError as error:

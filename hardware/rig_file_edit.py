@@ -9,9 +9,9 @@ from tomlkit import TOMLDocument
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import InlineTable
 
+from dsacq.config import read_toml_text
 from dsacq.errors import FileError
 from dsacq.files.atomic import write_atomically
-from dsacq.files.reading import reading
 from hardware.slm_pattern import Carrier, PupilAlignment
 
 
@@ -48,11 +48,10 @@ def write_levels(path: Path, levels_per_2pi: float) -> None:
 
 
 def _parsed(path: Path) -> TOMLDocument:
-    with reading(path, "a rig file"):
-        text = path.read_text(encoding="utf-8")
+    text = read_toml_text(path)
     try:
         return tomlkit.parse(text)
-    except TOMLKitError as error:
+    except (TOMLKitError, RecursionError, ValueError) as error:
         raise FileError(f"{path}: is not TOML ({error}).") from None
 
 

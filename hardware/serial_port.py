@@ -221,8 +221,8 @@ class _Connection:
 
     def _discard(self) -> None:
         """What came unasked, or was left by another program."""
-        begun = time.monotonic()
-        while (waiting := self._serial.in_waiting) and time.monotonic() - begun < ANSWER_S:
+        begun = time.perf_counter()
+        while (waiting := self._serial.in_waiting) and time.perf_counter() - begun < ANSWER_S:
             self._serial.read(waiting)
 
     def _read(self, query: Query) -> re.Match[bytes]:

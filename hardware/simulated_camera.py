@@ -188,14 +188,14 @@ class SimulatedCamera:
         buffer.end()
 
     def _expose_all(self, buffer: FrameBuffer, readout: Readout, count: int | None) -> None:
-        faults, due_s = self._bench.faults, time.monotonic()
+        faults, due_s = self._bench.faults, time.perf_counter()
         noise = readout.of_noise(self._bench.settings.noise)
         lost = 0
         for number in counting() if count is None else range(count):
             if self._ended_by_fault(faults, number, buffer):
                 return
             exposure_s, interval_s = self._exposure_s, self._interval_s(readout)
-            due_s = max(due_s + interval_s, time.monotonic())
+            due_s = max(due_s + interval_s, time.perf_counter())
             self._computing = True
             exposed = self._bench.expose(exposure_s, interval_s)
             expected = readout.of_photons(exposed.photons)

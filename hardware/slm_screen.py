@@ -20,7 +20,7 @@ class ScreenSLMSettings:
     """
 
     kind: Literal["screen"]
-    screen: str
+    screen: Annotated[str, Field(min_length=1)]
     serial: str = ""
     shape: tuple[_Count, _Count] = (1080, 1920)
     pixel_um: Pitch = 8.0

@@ -25,6 +25,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from dsacq.errors import UserError
+from dsacq.files.atomic import discard
 from hardware.ichrome import IchromeLaser, IchromeSettings
 from hardware.micromanager import MicroManager, MicroManagerSettings
 from hardware.micromanager_config import with_devices
@@ -223,7 +224,7 @@ def _environment() -> dict[str, str]:
 def _begin_log() -> None:
     path = user_log_path("dsacq", appauthor=False, ensure_exists=True) / "watchdog.log"
     if path.exists() and path.stat().st_size > _LOGGED_BYTES:
-        path.unlink()
+        discard(path)
     logging.basicConfig(
         filename=path, format="%(asctime)s %(levelname)s %(message)s", encoding="utf-8"
     )

@@ -1,10 +1,12 @@
 """What several tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from held_files import Held
 from hypothesis import settings
 from model_samples import model_of
 
@@ -39,6 +41,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "STAGES MOVE over much of their limits and LASERS SHINE, at up to half of "
         "their limit_mw",
     )
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Files that another program has open."""
+    held = Held(monkeypatch)
+    yield held
+    held.refusals.clear()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_log_path
 
+from dsacq.files.atomic import discard
+
 if TYPE_CHECKING:
     from ui.session import Session
 
@@ -32,12 +34,9 @@ def begin_log(folder: Path) -> Path:
     """
     older = sorted(folder.glob("app-*.log"))
     for one in older[: max(len(older) - _KEPT + 1, 0)]:
-        try:
-            one.unlink()
-        except OSError:  # of another window that is open
-            continue
+        discard(one)  # unless it is that of another window that is open
     path = folder / f"app-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter(_FORMAT))
     handler.setLevel(logging.INFO)
     root = logging.getLogger()

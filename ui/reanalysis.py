@@ -163,18 +163,18 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
         steps = link(steps, recorded_linking(movie, opened.facts), gaps)
 
     gathered, done, linked = Gathered(), 0, {}
-    began_s = told_s = time.monotonic()
+    began_s = told_s = time.perf_counter()
     yield Progress(0, len(frames), 0.0)
     for part in steps:
         gathered.add(part)
         done += 1
         if wanted.link:
             linked = {"link": part.origin["link"]}
-        now_s = time.monotonic()
+        now_s = time.perf_counter()
         if now_s - told_s >= _INTERVAL_S:
             told_s = now_s
             yield Progress(done, len(frames), now_s - began_s)
-    yield Progress(done, len(frames), time.monotonic() - began_s)
+    yield Progress(done, len(frames), time.perf_counter() - began_s)
     of_frames = analysed([(frames.start, frames.start + done)])
     found = gathered.joined(made_by | linked | of_frames)
     yield Run(

@@ -83,12 +83,12 @@ class Regenerator(QObject):
         self._work.answered.connect(self._on_made)
         self._work.failed.connect(self.failed)
         self._work.idle.connect(self._on_idle)
-        self._began_s = self._next_s = 0.0  # monotonic
+        self._began_s = self._next_s = 0.0  # of time.perf_counter
         self._last: int | None = None
 
     def offer(self, analysed: "Analysed", model: "Model", elapsed_s: float) -> None:
         """Regenerate this frame if it is time for one."""
-        now_s = time.monotonic()
+        now_s = time.perf_counter()
         if self._work.busy or now_s < self._next_s or analysed.number == self._last:
             return
         self._began_s, self._last = now_s, analysed.number
@@ -107,6 +107,6 @@ class Regenerator(QObject):
         self.made.emit(one)
 
     def _on_idle(self) -> None:
-        took_s = time.monotonic() - self._began_s
+        took_s = time.perf_counter() - self._began_s
         wait_s = min((1 + _LEAST_REST) * took_s, took_s + _MOST_WAIT_S)
         self._next_s = self._began_s + max(_INTERVAL_S, wait_s)

@@ -1,8 +1,8 @@
 """An SLM that the computer sees as a screen: a window over all of it, one pixel for one pixel."""
 
-import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final, TypeVar
 
 import numpy as np
@@ -11,9 +11,11 @@ from PyQt6.QtCore import QCoreApplication, QEventLoop, Qt, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QGuiApplication, QImage, QPainter, QPaintEvent, QScreen
 from PyQt6.QtWidgets import QApplication, QWidget
 
+from dsacq.awake import awake
 from hardware.protocols import DeviceError, check_pattern
 from hardware.slm_screen import ScreenSLMSettings
 from ui.gui_thread import GuiThread
+from ui.screen_pixels import covering, screen_pixels
 
 T = TypeVar("T")
 
@@ -121,22 +123,22 @@ class _Window(QWidget):
         self._image.fill(0)
         self._painted: QImage | None = None
         self._released = False
+        self._awake = ExitStack()
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
         self.setAttribute(Qt.WidgetAttribute.WA_QuitOnClose, False)
         self.setCursor(Qt.CursorShape.BlankCursor)
         self._cover()
-        self.setWindowState(Qt.WindowState.WindowFullScreen)
         self.show()
         application = QCoreApplication.instance()
         assert isinstance(application, QGuiApplication)
         application.screenRemoved.connect(self._on_screen_removed)
         screen.geometryChanged.connect(self._on_screen_changed)
         screen.logicalDotsPerInchChanged.connect(self._on_screen_changed)
-        _keep_awake(True)
-        deadline = time.monotonic() + _PATIENCE_S
+        self._awake.enter_context(awake("shows a pattern on the SLM", screen=True))
+        deadline = time.perf_counter() + _PATIENCE_S
         while self._misplaced():  # window managers take their time
-            if time.monotonic() > deadline:
+            if time.perf_counter() > deadline:
                 self.release()
                 raise _ScreenError(
                     f"no window could be put over the screen {self._place}; check the display."
@@ -163,7 +165,7 @@ class _Window(QWidget):
     def release(self) -> None:
         """Take the window from the screen."""
         self._released = True
-        _keep_awake(False)
+        self._awake.close()
         self.close()
         self.deleteLater()
 
@@ -179,8 +181,17 @@ class _Window(QWidget):
             event.setAccepted(self._released)
 
     def _cover(self) -> None:
+        """Over every pixel: a full-screen window has as many points as the screen, which under
+        some scalings are less than all of its pixels."""
+        self._over = covering(self._screen, self._shape)
+        full = self._over == self._screen.geometry()
+        if not full and QGuiApplication.platformName() == "xcb":  # its place is not the manager's
+            self.setWindowFlag(Qt.WindowType.BypassWindowManagerHint)
         self.setScreen(self._screen)
-        self.setGeometry(self._screen.geometry())
+        self.setGeometry(self._over)
+        self.setWindowState(
+            Qt.WindowState.WindowFullScreen if full else Qt.WindowState.WindowNoState
+        )
 
     def _misplaced(self) -> bool:
         handle = self.windowHandle()
@@ -188,7 +199,7 @@ class _Window(QWidget):
             handle is None
             or not handle.isExposed()
             or self.screen() is not self._screen
-            or self.geometry() != self._screen.geometry()
+            or self.geometry() != self._over
             or self.devicePixelRatioF() != self._screen.devicePixelRatio()
         )
 
@@ -199,11 +210,12 @@ class _Window(QWidget):
     def _on_screen_changed(self) -> None:
         if self.trouble:
             return
-        if _pixels(self._screen) == self._shape:
+        if _has(self._screen, self._shape):
             self._cover()
+            self.show()  # a window that changes its kind is hidden
         else:
             self._give_up(
-                f"the screen {self._place} has {_size(_pixels(self._screen))} pixels now; "
+                f"the screen {self._place} has {_told_pixels(self._screen)} pixels now; "
                 f"set it back to {_size(self._shape)} and open the rig again."
             )
 
@@ -230,9 +242,9 @@ def _found_screen(settings: ScreenSLMSettings) -> QScreen:
         )
         raise _ScreenError(f"{count} called {wanted}; the screens are {there}.")
     (screen,) = found
-    if _pixels(screen) != settings.shape:
+    if not _has(screen, settings.shape):
         raise _ScreenError(
-            f"the screen {settings.screen} has {_size(_pixels(screen))} pixels, "
+            f"the screen {settings.screen} has {_told_pixels(screen)} pixels, "
             f"not {_size(settings.shape)}; set its resolution, or shape in the rig file."
         )
     if screen is QGuiApplication.primaryScreen():
@@ -248,10 +260,17 @@ def _found_screen(settings: ScreenSLMSettings) -> QScreen:
     return screen
 
 
-def _pixels(screen: QScreen) -> tuple[int, int]:
-    """(rows, columns) of the screen itself, whatever its scaling."""
-    size, ratio = screen.geometry().size(), screen.devicePixelRatio()
-    return round(size.height() * ratio), round(size.width() * ratio)
+def _has(screen: QScreen, shape: tuple[int, int]) -> bool:
+    """Whether the screen itself may have so many (rows, columns) of pixels under its scaling."""
+    rows, columns = screen_pixels(screen)
+    return shape[0] in rows and shape[1] in columns
+
+
+def _told_pixels(screen: QScreen) -> str:
+    rows, columns = screen_pixels(screen)
+    return " x ".join(
+        str(side[0]) if len(side) == 1 else f"{side[0]} to {side[-1]}" for side in (columns, rows)
+    )
 
 
 def _size(shape: tuple[int, int]) -> str:
@@ -259,14 +278,5 @@ def _size(shape: tuple[int, int]) -> str:
 
 
 def _described(screen: QScreen) -> str:
-    known = (screen.model(), screen.serialNumber(), _size(_pixels(screen)))
+    known = (screen.model(), screen.serialNumber(), _told_pixels(screen))
     return f"{screen.name()} ({', '.join(part for part in known if part)})"
-
-
-def _keep_awake(on: bool) -> None:
-    """On Windows, no sleep and no screen saver; holds while the calling thread lives."""
-    if sys.platform == "win32":
-        import ctypes
-
-        continuous, system, display = 0x80000000, 0x1, 0x2
-        ctypes.windll.kernel32.SetThreadExecutionState(continuous | (system | display) * on)

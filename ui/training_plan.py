@@ -1,12 +1,12 @@
 """What is to be trained: settings from the rig, from a file, or measured on a recording."""
 
-import tomllib
 from collections.abc import Generator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsacq.errors import SettingsError
+from dsacq.config import read_toml
+from dsacq.errors import FileError, SettingsError
 
 if TYPE_CHECKING:
     from dsacq.physics.camera import Camera
@@ -148,8 +148,8 @@ def with_learned_mask(plan: Plan, learned: bool) -> Plan:
 def learns_mask(config: Path) -> bool:
     """Whether a file, written by `write_plan`, is of a training that changes the mask as well."""
     try:
-        return "design" in tomllib.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # what is wrong is told by the command that reads it
+        return "design" in read_toml(config)
+    except FileError:  # what is wrong is told by the command that reads it
         return False
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from dsacq.files.figures import save_figure
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
 from dsacq.physics.psf import psf
@@ -163,4 +164,4 @@ def overlay_picture(
         figure.colorbar(
             marks, ax=list(axes), location="bottom", label="z of the emitters (µm)", aspect=60
         )
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)

@@ -3,6 +3,7 @@
 At its end it becomes a Parquet file; what of it cannot be read by then is kept beside it.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping
@@ -18,9 +19,11 @@ import pyarrow.parquet as pq
 
 from dsacq.data import COLUMNS, Localizations
 from dsacq.errors import FileError
-from dsacq.files.atomic import replacing
+from dsacq.files.atomic import HeldError, remove, replacing
 from dsacq.files.parquet import OPTIONS, origin_of, with_origin
 from dsacq.files.reading import unread_file
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = pa.schema(
     [
@@ -132,8 +135,17 @@ def finish(path: Path, target: Path, origin: Mapping[str, Any] | None = None) ->
 
     Those are kept in a file beside it, see `unread_file`. A target that has all rows already stays,
     as it is from an end that was cut short. origin: as for `to_parquet`. Does no harm when it is
-    cut short and done again. Raises FileError.
+    cut short and done again. A file that another program holds is no failure: the stream stays,
+    which `repair` makes a table too, and a warning tells it. Raises FileError.
     """
+    try:
+        return _finished(path, target, origin)
+    except HeldError as error:
+        log.warning("%s", error)
+        return 0
+
+
+def _finished(path: Path, target: Path, origin: Mapping[str, Any] | None) -> int:
     rows, end = _extent(path)
     if _rows(target) < rows:
         to_parquet(path, target, origin)
@@ -145,7 +157,7 @@ def finish(path: Path, target: Path, origin: Mapping[str, Any] | None = None) ->
                 with kept.open("wb") as copy:
                     shutil.copyfileobj(file, copy)
                 _sync(kept)
-        path.unlink()
+        remove(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be ended ({error.strerror or error}).") from None
     return unread

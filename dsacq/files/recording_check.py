@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dsacq.errors import FileError
+from dsacq.files.atomic import rename
 from dsacq.files.change_remarks import change_remarks
 from dsacq.files.image_description import json_object
 from dsacq.files.localization_stream import finish, streamed_origin
@@ -132,16 +133,9 @@ def _mended_frames(folder: Path, facts: Facts, parts: list[Path]) -> int:
         if pages and not is_described(path, pages):
             describe(path, ome_xml(facts.shape_px, np.uint16, pages, movie_metadata(facts)))
         elif last and not pages and facts.state == "recording":
-            _set_part_aside(path)
+            rename(path, unread_file(path))
         frames += pages
     return frames
-
-
-def _set_part_aside(path: Path) -> None:
-    try:
-        path.rename(unread_file(path))
-    except OSError as error:
-        raise FileError(f"{path}: cannot be renamed ({error.strerror or error}).") from None
 
 
 def _refuse_living(folder: Path, parts: list[Path]) -> None:

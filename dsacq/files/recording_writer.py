@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from dsacq.errors import FileError
+from dsacq.files.names import make_folder
 from dsacq.files.recording import (
     CHANGE,
     FACTS,
@@ -229,11 +230,11 @@ class RecordingWriter:
 
 
 def _make(folder: Path) -> None:
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         occupied = any(folder.iterdir())
     except OSError as error:
-        raise FileError(f"{folder}: cannot be made ({error.strerror or error}).") from None
+        raise FileError(f"{folder}: cannot be read ({error.strerror or error}).") from None
     if occupied:
         raise FileError(f"{folder}: is not empty; give a recording a folder of its own.")
 

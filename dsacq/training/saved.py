@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from pathlib import Path
 
+from dsacq.files.atomic import going_on
 from dsacq.training.history import write_history
 from dsacq.training.train import Progress, Training
 
@@ -14,16 +15,20 @@ def saved_as_it_goes(
 ) -> Generator[Progress]:
     """The reports of a run; the checkpoint is written every two minutes and at the end.
 
-    model: the table of the progress gets its name. Raises FileError, and what the run raises.
+    model: the table of the progress gets its name. A file that another program holds does not end
+    the training. Raises FileError, and what the run raises.
     """
     saved_s = 0.0
     try:
         for report in run:
             if report.measured is not None:
-                write_history(training.history, model.with_suffix(".progress.csv"))
+                with going_on():
+                    write_history(training.history, model.with_suffix(".progress.csv"))
             if report.seconds - saved_s > _SAVED_S:
                 saved_s = report.seconds
-                training.save(checkpoint)
+                with going_on():
+                    training.save(checkpoint)
             yield report
     finally:
-        training.save(checkpoint)
+        with going_on():
+            training.save(checkpoint)

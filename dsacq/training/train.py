@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, distributed
 
+from dsacq.awake import while_awake
 from dsacq.config import validated
 from dsacq.device import half_pays
 from dsacq.errors import FileError, SettingsError
@@ -99,6 +100,7 @@ class Training:
         """Whether all steps are done."""
         return self.step >= self.settings.training.steps
 
+    @while_awake("trains a network")
     def run(self, max_seconds: float = math.inf, stop: Event | None = None) -> Generator[Progress]:
         """Train until all steps are done, the time is over or `stop` is set; yields where it
         stands.
@@ -108,13 +110,13 @@ class Training:
         if self._validation is None:
             self._validation = Validation(self.settings, self.mask, self._sampler)
         self._capture()
-        schedule, begun = self.settings.training, time.monotonic()
+        schedule, begun = self.settings.training, time.perf_counter()
         earlier = self._seconds
         every = max(_REPORTED, schedule.steps // _MEASURED)
         good = self._state()
         losses: list[float] = []
         stop = stop or Event()
-        while not (self.finished or stop.is_set()) and time.monotonic() - begun < max_seconds:
+        while not (self.finished or stop.is_set()) and time.perf_counter() - begun < max_seconds:
             loss = self._one_step()
             if self._diverges(loss):
                 self._restarts += 1
@@ -130,7 +132,7 @@ class Training:
             losses.append(loss)
             measuring = self.step % every == 0 or self.finished
             if measuring or self.step % _REPORTED == 0:
-                self._seconds = earlier + time.monotonic() - begun
+                self._seconds = earlier + time.perf_counter() - begun
                 report = Progress(
                     step=self.step,
                     loss=sum(losses) / len(losses),
@@ -144,7 +146,7 @@ class Training:
                     self.history.append(report)
                     good = self._state()
                 yield report
-        self._seconds = earlier + time.monotonic() - begun
+        self._seconds = earlier + time.perf_counter() - begun
 
     def model(self, name: str) -> Model:
         """The averaged network as it is now, calibrated, with what was measured of it."""

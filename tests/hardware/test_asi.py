@@ -8,12 +8,10 @@ from contextlib import suppress
 import pytest
 from contracts import PATIENCE_S, StageContract
 from pydantic import ValidationError
+from serial_emulators import AsiEmulator, Fault, IchromeEmulator
 
 from hardware.asi import AsiSettings, AsiStage
 from hardware.protocols import DeviceError
-
-pytest.importorskip("pty", reason="no pseudo-terminals here")
-from serial_emulators import AsiEmulator, Fault, IchromeEmulator
 
 Opener = Callable[..., AsiStage]
 Z = ord("Z")

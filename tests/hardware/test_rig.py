@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from micromanager_demo import write_config
 from rig_samples import CAMERA, SMALL, write_rig
+from serial_emulators import AsiEmulator, IchromeEmulator
 from torch import Tensor
 
 from dsacq.data import Roi
@@ -20,9 +21,6 @@ from hardware.protocols import DeviceError
 from hardware.rig import Rig, check_rig, open_rig
 from hardware.rig_file import RigSettings, read_rig
 from hardware.slm_pattern import Carrier, PupilAlignment
-
-pytest.importorskip("pty", reason="no pseudo-terminals here")
-from serial_emulators import AsiEmulator, IchromeEmulator
 
 MASK = zernike_mask(STANDARD_OPTICS, {(3, 1): 1.0, (2, -2): 0.8, (3, 3): 0.5})
 DEMO = '[micromanager]\nconfig = "demo.cfg"\nadapters = "demo"\n'

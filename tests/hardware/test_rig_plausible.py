@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 from micromanager_demo import CONFIG, write_config
 from rig_samples import CAMERA, EXAMPLES, OPTICS, SMALL, write_rig
+from serial_emulators import IchromeEmulator
 
 from dsacq.errors import SettingsError
 from hardware.protocols import DeviceError
 from hardware.rig import Finding, Rig, check_rig, open_rig
 from hardware.rig_file import read_rig, simulated_rig
 from hardware.rig_plausible import remarks
-
-pytest.importorskip("pty", reason="no pseudo-terminals here")
-from serial_emulators import IchromeEmulator
 
 MANAGER = '[micromanager]\nconfig = "demo.cfg"\nadapters = "demo"\n'
 DEMO = OPTICS + MANAGER + '[camera]\nkind = "micromanager"\nexposure_s = 0.02\n'

@@ -94,7 +94,7 @@ def test_impossible_settings() -> None:
 
 
 def test_origin_says_what_made_it(random_model: Model, frames: Frames) -> None:
-    made_by = origin(random_model.card.optics, frames, SETTINGS, model="random")
+    made_by = origin(random_model.card.optics, frames, SETTINGS, {}, model="random")
     assert made_by["model"] == "random"
     assert made_by["optics"]["na"] == 1.45
     assert made_by["settings"]["threshold"] == 150.0

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dsacq.errors import FileError, SettingsError
+from dsacq.errors import SettingsError
+from dsacq.files.names import make_folder
 from ui.commands.models import find_model
 from ui.console import Device, DeviceName, Json, print_json, say, tracked
 
@@ -75,7 +76,7 @@ def accuracy(
             ways[f"{name} + refine"] = sweep.refined(ways[name], settings, mask, where)
     if method:
         ways["pursuit"] = sweep.by_pursuit(settings, mask, where)
-    _make_folder(output)
+    make_folder(output)
 
     radius_um = radius_nm / 1e3
     points = []
@@ -184,13 +185,6 @@ def _shape(text: str) -> tuple[int, int]:
             f"shape {text!r} is not ROWSxCOLUMNS with sides of 16 to 8192 pixels, such as 128x128."
         )
     return int(parts[1]), int(parts[2])
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{folder}: the folder cannot be made ({error.strerror}).") from None
 
 
 def _write(points: "Sequence[Point]", path: Path) -> None:

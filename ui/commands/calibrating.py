@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import FileError, SettingsError
+from dsacq.files.names import check_name
 from ui.commands.rigs import screens
 from ui.console import Json, outcome, print_json, say, tracked, training_bar
 
@@ -46,6 +47,7 @@ def scan(
     from hardware.rig import open_rig
     from hardware.rig_file import read_rig
 
+    check_name(output)
     if output.exists():
         raise FileError(f"{output}: exists already; name a folder that does not.")
     first, last = _ends(focus_um)
@@ -114,6 +116,7 @@ def beads(
     from dsacq.files.movies import open_movie
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
 
+    check_name(output)
     if is_scan(stack):
         whole = on_coverslip(read_scan(stack), zero_um)
         known_optics, psf = whole.optics, whole.psf
@@ -175,6 +178,7 @@ def pupil(
     from hardware.rig_file import read_rig
     from hardware.rig_file_edit import write_alignment
 
+    check_name(output)
     if not is_scan(folder):
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
     if not (folder / MASK).exists():

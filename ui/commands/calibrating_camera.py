@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError
+from dsacq.files.names import check_name
 from ui.commands.rigs import screens
 from ui.console import Json, outcome, print_json, say, tracked
 
@@ -59,6 +60,7 @@ def camera(
     from hardware.rig_file import read_rig
     from hardware.rig_file_edit import write_noise
 
+    check_name(output)
     if output.exists():
         raise FileError(f"{output}: exists already; name a folder that does not.")
     settings = None if rig_file is None else read_rig(rig_file)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dsacq.errors import FileError
+from dsacq.files.names import check_name
 from ui.commands.calibrating import RadiusUm, SidePx, ZeroUm, focus_positions
 from ui.console import Json, outcome, print_json, say, training_bar
 
@@ -126,6 +127,7 @@ def truth(
     from dsacq.files.movies import open_movie
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
 
+    check_name(output)
     format_of(output)
     known = read_optics(optics)
     with open_movie(stack) as movie:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError
+from dsacq.files.names import check_name
 from ui.commands.training import MaxMinutes, Resume, told_of
 from ui.console import Device, DeviceName, Json, print_json, say, training_bar
 
@@ -43,6 +44,7 @@ def design(
 
     if output.suffix.lower() not in _ENDINGS:
         raise FileError(f"{output}: a mask's file name ends in .tif.")
+    check_name(output)
     if not output.parent.is_dir():
         raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
     if max_minutes is not None and max_minutes <= 0:
@@ -101,6 +103,7 @@ def _learned(
     from dsacq.design.evolution import SUFFIX, Evolution
     from dsacq.design.learned import LearnedTraining
     from dsacq.device import chosen_device
+    from dsacq.files.atomic import going_on
     from dsacq.files.masks import write_mask
     from dsacq.networks.model_file import save_model
     from dsacq.training.checkpoint import SUFFIX as CHECKPOINT
@@ -131,7 +134,8 @@ def _learned(
                 if report.measured is not None:
                     say(f"step {report.step:6d}  {told_of(report)}")
     finally:
-        evolution.write(kept)
+        with going_on():
+            evolution.write(kept)
         write_mask(training.mask, output)
     model = training.model(output.stem)
     save_model(model, model_file)
@@ -151,6 +155,7 @@ def _learned(
 def _run_watched(
     training: "LearnedTraining", evolution: "Evolution", checkpoint: Path, output: Path
 ) -> None:
+    from dsacq.files.atomic import going_on
     from dsacq.files.masks import write_mask
     from ui.commands.watched_training import run_watched
 
@@ -161,7 +166,8 @@ def _run_watched(
         if report.measured is None:
             return {}
         pitch_um = training.mask.pixel_um
-        evolution.draw_newest(picture, settings.optics, settings.psf, pitch_um)
+        with going_on():
+            evolution.draw_newest(picture, settings.optics, settings.psf, pitch_um)
         return {"picture": picture}
 
     def at_the_end() -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError, UserError
+from dsacq.files.names import check_name
 from ui.commands.rigs import SIMULATED, rig_settings, screens, serve_screens
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
 
@@ -126,6 +127,7 @@ def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
 
 def _require_new(folder: Path) -> None:
     """Before devices are opened: the recording itself would refuse it when the lasers are on."""
+    check_name(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileError(f"{folder}: there is such a folder already; choose another name.")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import SettingsError
+from dsacq.files.names import check_name, make_folder
 from ui.console import Device, DeviceName, Json, frame_range, print_json, say, tracked
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def localize(
     from dsacq.localize.movie import localize_movie
 
     settings = LocalizeSettings(threshold=threshold, roi=chosen_roi(roi), tile_px=tile)
+    check_name(output)
     format_of(output)  # an impossible name is told before the work, not after
     network = None if model is None else _model(model)
     if method is Method.network and network is None:
@@ -177,12 +179,13 @@ def overlay(
     """
     from dsacq.analysis.overlay import overlay_picture, regenerate
     from dsacq.device import chosen_device
+    from dsacq.files.atomic import replacing
     from dsacq.files.localizations import read_localizations
     from dsacq.files.movies import open_movie
 
     network, where = None if model is None else _model(model), chosen_device(device)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
     rows: list[dict[str, Any]] = []
     with open_movie(movie) as opened:
         setup = microscope_told(opened, network, mask, optics)
@@ -212,7 +215,10 @@ def overlay(
     valid = [row["correlation"] for row in rows if row["correlation"] == row["correlation"]]
     median = statistics.median(valid) if valid else float("nan")
     if output is not None:
-        with (output / "correlation.csv").open("w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(output / "correlation.csv") as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, ("frame", "correlation", "emitters"))
             writer.writeheader()
             writer.writerows(rows)

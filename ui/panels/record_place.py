@@ -7,10 +7,11 @@ from pathlib import Path
 
 from PyQt6.QtCore import QCoreApplication
 
+from dsacq.errors import FileError
+from dsacq.files.names import check_name, fault_of_name
 from ui.panels.controls import typed_path
 from ui.panels.readings import CameraState
 
-_FORBIDDEN = '<>:"/\\|?*'  # in names, on one system or another
 _NUMBERED = re.compile(r"(.*?)(\d+)$")
 
 tr = partial(QCoreApplication.translate, "RecordPanel")
@@ -23,10 +24,13 @@ def why_not(folder: str, name: str) -> str:
         return tr("Choose a folder for the recordings.")
     if not name.strip("."):
         return tr("Give the recording a name.")
-    found = sorted(set(name) & set(_FORBIDDEN))
-    if found:
-        return tr("The name must not contain {}.").format(" ".join(found))
+    if fault := fault_of_name(name):
+        return tr("The name {}.").format(fault)
     target = typed_path(folder) / name
+    try:
+        check_name(target)
+    except FileError as error:
+        return str(error)
     if target.exists():
         return tr("{} exists already; {} is free.").format(name, free_name(target))
     return ""

@@ -16,6 +16,7 @@ from PyQt6.QtWidgets import (
 )
 
 from dsacq.errors import SettingsError, UserError
+from dsacq.files.names import check_name, make_folder
 from ui.job import Job
 from ui.latest import Latest
 from ui.panels.controls import button
@@ -201,7 +202,8 @@ class TrainPanel(QWidget):
                     raise SettingsError(f"{model.name} exists already; {free} is free.")
                 if self._plan is None:
                     raise SettingsError("Choose settings first: from the rig, or a file.")
-                model.parent.mkdir(parents=True, exist_ok=True)
+                check_name(model)
+                make_folder(model.parent)
                 write_plan(self._chosen(self._plan), config)
         except (UserError, OSError) as error:
             self._fail(error)
