@@ -20,7 +20,7 @@ from hardware.slm_screen import ScreenSLMSettings
 from ui.slm_screen import ScreenSLM
 
 BASIC = ScreenSLMSettings(kind="screen", screen="PLUTO", settle_s=0.0)
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture
