@@ -12,7 +12,7 @@ import pytest
 from dsacq.data import Roi
 from hardware.protocols import SLM, Camera, DeviceError, Laser, Shutter, Stage
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def taken(camera: Camera, patience_s: float = PATIENCE_S) -> list[int]:

@@ -22,7 +22,7 @@ from ui.slm_screen import ScreenSLM
 
 SHAPE = tuple(map(int, os.environ.get("PLUTO_SHAPE", "1080x1920").split("x")))
 BASIC = ScreenSLMSettings(kind="screen", screen="PLUTO", shape=SHAPE, settle_s=0.0)
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture

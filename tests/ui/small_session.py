@@ -11,7 +11,7 @@ from dsacq.physics.optics import STANDARD_OPTICS
 from hardware.rig_file import RigSettings
 from ui.session import Activity, Session
 
-PATIENCE_MS = 30_000  # test machines are shared
+PATIENCE_MS = 120_000  # test machines are shared
 
 RIG: dict[str, Any] = {
     "optics": STANDARD_OPTICS,

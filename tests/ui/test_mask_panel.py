@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import radians
 from pathlib import Path
 from threading import enumerate as threads
@@ -14,7 +15,9 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QCheckBox, QDoubleSpinBox, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 from rig_samples import SMALL, write_rig
+from small_session import PATIENCE_MS
 
+from dsacq.design.settings import FisherDesign
 from dsacq.files.mask_library import MASKS
 from dsacq.files.masks import write_mask
 from dsacq.physics.fisher import crlb
@@ -30,7 +33,6 @@ from ui.panels.mask_alignment import AlignmentBox
 from ui.panels.mask_work import Bounds, Images, Pattern, Wanted, made_mask, preview
 from ui.session import Activity, Session
 
-PATIENCE_MS = 30_000
 SLM_PANEL = Panel((600, 640), 8.0)
 
 
@@ -118,7 +120,11 @@ def test_a_design_is_shown_and_what_is_on_the_slm_is_told(
     wait_for(qtbot, panel, "on the SLM")
 
 
-def test_a_mask_is_designed_for_the_rig(qtbot: QtBot, session: Session, tmp_path: Path) -> None:
+def test_a_mask_is_designed_for_the_rig(
+    qtbot: QtBot, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = partial(FisherDesign, steps=40, starts=2)  # an idle core takes a second
+    monkeypatch.setattr("dsacq.design.settings.FisherDesign", quick)
     coarse = SMALL.replace("mask_pixel_um = 24", "mask_pixel_um = 120")
     panel = opened(qtbot, session, tmp_path, coarse)
     click(qtbot, panel, "mask_design")

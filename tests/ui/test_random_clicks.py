@@ -37,7 +37,7 @@ from ui.session import Activity
 from ui.window import MainWindow
 
 ACTIONS = 2000
-OPEN_MS, CLOSE_S = 30_000, 60.0
+OPEN_MS, CLOSE_S = 120_000, 120.0
 KINDS = (
     QAbstractButton,
     QAbstractSpinBox,

@@ -45,7 +45,7 @@ def plotted(view: SpaceView, name: str) -> tuple[pg.ScatterPlotItem, pg.PlotCurv
 
 
 def drawn(qtbot: QtBot, view: SpaceView) -> None:
-    qtbot.waitUntil(lambda: not view._stale, timeout=5000)
+    qtbot.waitUntil(lambda: not view._stale)
 
 
 def test_without_opengl_there_are_projections_and_a_sentence(view: SpaceView) -> None:
