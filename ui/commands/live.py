@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError, UserError
-from ui.commands.rigs import SIMULATED, rig_settings, screens, serve_screens
+from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens, serve_screens
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
 
 if TYPE_CHECKING:
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from hardware.rig_file import RigSettings
 
 rig_app = typer.Typer(no_args_is_help=True, help="Check the devices of a rig.")
-
-RigFile = Annotated[
-    str,
-    typer.Option("--rig", metavar="FILE", help="Rig file; `simulated`: a bench that is computed."),
-]
 
 
 def live(
