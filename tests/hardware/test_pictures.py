@@ -1,5 +1,6 @@
 """Frames that are waited for, and what is said when they do not come."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -15,10 +16,11 @@ from hardware.simulated_camera import SimulatedCamera
 
 
 @pytest.fixture
-def camera() -> SimulatedCamera:
+def camera() -> Iterator[SimulatedCamera]:
     made = camera_of(bead_bench())
     picture(made)  # the first through a new pattern takes a while
-    return made
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_the_time_waited_is_told_and_what_for(camera: SimulatedCamera) -> None:
 def test_a_trigger_is_blamed_where_one_is_set(
     camera: SimulatedCamera, settings: dict[str, str], blamed: str
 ) -> None:
-    listed = [Property(name, value, "text") for name, value in settings.items()]
+    listed = [Property(name=name, value=value, kind="text") for name, value in settings.items()]
     camera.properties = lambda: listed  # type: ignore[attr-defined]
     fail(camera, stall_at=0)
     with pytest.raises(DeviceError) as told:
