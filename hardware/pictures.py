@@ -54,12 +54,15 @@ def _awaited(camera: Camera, number: int, count: int, stop: Event) -> Frame | No
     """Frame `number` of `count`, or None when `stop` was set."""
     begun_s = time.perf_counter()
     patience_s = _patience_s(camera.exposure_s, number == 0)
+    ended = False
     while not stop.is_set():
-        running = camera.running  # as asked before the frame: the last one may come in between
         frame = camera.next_frame(_POLL_S)
+        if frame is None and not camera.running:
+            frame = camera.next_frame(0.0)  # that came with the end
+            ended = frame is None
         if frame is not None:
             return frame
-        if not running:
+        if ended:
             raise DeviceError(
                 camera.name, f"ended its sequence after {number} of {count} frames; try again."
             )
