@@ -22,6 +22,8 @@ COLUMNS = (
     "probability",
 )
 
+_APART = 64  # tables that are not joined yet
+
 
 @dataclass(frozen=True)
 class Localizations:
@@ -78,14 +80,46 @@ class Localizations:
         cls, parts: Iterable["Localizations"], origin: dict[str, Any] | None = None
     ) -> "Localizations":
         """One table of several, in their order."""
-        tables = [part.table for part in parts if len(part)]
-        if not tables:
-            return cls.empty(origin)
-        return cls(pd.concat(tables, ignore_index=True), origin or {})
+        gathered = Gathered()
+        for part in parts:
+            gathered.add(part)
+        return gathered.joined(origin)
 
     def positions_um(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(rows, 3) x, y, z."""
         return self.table[list(POSITION)].to_numpy(dtype=np.float64)
+
+
+class Gathered:
+    """Tables that come one after the other, few of which are kept apart.
+
+    Thousands of small ones, each made between the large arrays of a frame's computation, would
+    leave holes all over the heap: a process that holds some megabytes of tables takes gigabytes.
+    """
+
+    def __init__(self) -> None:
+        self._levels: list[list[pd.DataFrame]] = []  # of tables that are joined ever more often
+
+    def add(self, part: Localizations) -> None:
+        """The next table."""
+        if len(part):
+            self._add(part.table, 0)
+
+    def joined(self, origin: dict[str, Any] | None = None) -> Localizations:
+        """One table of all so far, in their order."""
+        tables = [table for level in reversed(self._levels) for table in level]
+        if not tables:
+            return Localizations.empty(origin)
+        return Localizations(pd.concat(tables, ignore_index=True), origin or {})
+
+    def _add(self, table: pd.DataFrame, level: int) -> None:
+        if level == len(self._levels):
+            self._levels.append([])
+        waiting = self._levels[level]
+        waiting.append(table)
+        if len(waiting) == _APART:
+            self._add(pd.concat(waiting, ignore_index=True), level + 1)
+            waiting.clear()
 
 
 @dataclass(frozen=True)

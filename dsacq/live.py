@@ -89,7 +89,8 @@ def live(
     ended: the state is "complete", "stopped" or "failed". on_end: makes lasers dark; it is called
     as soon as the sequence ends for whatever reason, before the camera is stopped, and may be
     called again, by another thread too. patience_s: how long a frame is waited for, or five
-    exposures where that is more; the first frame may take four times as long. Closing the
+    exposures where that is more; the first frame may take four times as long. Time in which this
+    process did not run, or a simulated camera computes, does not count. Closing the
     generator ends the sequence; what the camera had taken by then is recorded.
     Raises FileError when the recording cannot be begun or not be completed; and, once the recording
     is closed, what on_end or stopping the camera raised.
@@ -146,7 +147,7 @@ class _Session:
         end_s = time.monotonic() + wait_s
         for thread in (self._acquisition, self._analysis):
             thread.join(max(end_s - time.monotonic(), 0))
-        if self._acquisition.hangs:
+        if self._acquisition.hangs():
             return False
         return self._acquisition.running or self._analysis.running
 

@@ -1,8 +1,6 @@
 """Taking frames from a camera, in a thread of its own; it sees to it that none is missing."""
 
 import logging
-import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Event, Lock, Thread
@@ -11,11 +9,13 @@ from dsacq.errors import UserError
 from dsacq.files.recording import Counters, State
 from dsacq.files.recording_writer import RecordingWriter
 from dsacq.live_analysis import Analysis
+from dsacq.patience import Patience
 from dsacq.stream import Frame, FrameStream
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
+_WATCHED_S = 0.5  # between looks of whoever watches whether the driver comes back
 _PATIENT_FIRST = 4  # times, for the first frame
 
 
@@ -47,7 +47,10 @@ class Acquisition:
         self._recorder: RecordingWriter | None = None
         self._lock = Lock()  # of the counters
         self._counters = Counters(asked=count)
-        self._asked_s = math.inf  # when the camera was asked for the frame it has yet to give
+        self._asked = 0  # how often the camera was asked for a frame,
+        self._answered = 0  # and came back
+        self._watched = 0  # the question that is watched
+        self._hanging = Patience(_WATCHED_S)
         self._thread = Thread(target=self._acquire, name="acquisition", daemon=True)
 
     def start(self, recorder: RecordingWriter | None) -> None:
@@ -58,10 +61,17 @@ class Acquisition:
     def running(self) -> bool:
         return self._thread.is_alive()
 
-    @property
     def hangs(self) -> bool:
-        """Whether the camera's driver does not come back; nothing can be done for it here."""
-        return time.monotonic() - self._asked_s > self._patience_s + _POLL_S
+        """Whether the camera's driver does not come back; nothing can be done for it here.
+
+        To be asked again and again, by one thread.
+        """
+        asked = self._asked
+        if asked == self._answered or asked != self._watched:
+            self._watched = asked
+            self._hanging.begin()
+            return False
+        return self._hanging.look() > self._patience_s + _POLL_S
 
     @property
     def counters(self) -> Counters:
@@ -74,7 +84,7 @@ class Acquisition:
 
     def finish(self) -> None:
         """Wait until all frames are taken, or the camera's driver is given up."""
-        while self.running and not self.hangs:
+        while self.running and not self.hangs():
             self._thread.join(_POLL_S)
         if self.running:
             self.state = "failed"
@@ -116,7 +126,7 @@ class Acquisition:
     def _take_all(self) -> None:
         stream = self._stream
         stream.start(self._count, newest_only=self._recorder is None)
-        quiet, last_s = False, time.monotonic()
+        quiet, silence = False, Patience(_POLL_S)
         while True:
             if self._stop.is_set() and not quiet:  # perhaps before there was a sequence
                 self._quieten_early()
@@ -128,10 +138,12 @@ class Acquisition:
                 return
             if frame is not None:
                 self._take(frame)
-                last_s = time.monotonic()
+                silence.begin()
             elif not stream.running:
                 break
-            elif time.monotonic() - last_s > (patience_s := self._patience()):
+            elif stream.computing:
+                silence.begin()
+            elif silence.look() > (patience_s := self._patience()):
                 raise StreamError(
                     f"{stream.name}: sent no frame for {patience_s:g} s and was stopped; "
                     f"{self._kept()}."
@@ -143,11 +155,11 @@ class Acquisition:
         return self._patience_s * (_PATIENT_FIRST if self.newest is None else 1)
 
     def _next_frame(self) -> Frame | None:
-        self._asked_s = time.monotonic()
+        self._asked += 1
         try:
             return self._stream.next_frame(_POLL_S)
         finally:
-            self._asked_s = math.inf
+            self._answered = self._asked
 
     def _take(self, frame: Frame) -> None:
         recorder, before = self._recorder, self.newest

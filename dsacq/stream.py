@@ -61,6 +61,11 @@ class FrameStream(Protocol):
         """Whether the camera is exposing; False before the last frames have been taken."""
 
     @property
+    def computing(self) -> bool:
+        """Whether it works out a frame, which takes the time it takes, as a simulated camera does:
+        that no frame comes meanwhile is no failure."""
+
+    @property
     def overflowed(self) -> bool:
         """Whether the last sequence ended because its frames were not taken in time."""
 

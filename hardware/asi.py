@@ -6,15 +6,15 @@ is echoed. Source: vendor's "Quick start on serial commands" and its Micro-Manag
 
 import re
 import threading
-import time
 from contextlib import suppress
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
+from dsacq.patience import Patience
 from hardware.protocols import DeviceError, check_within
-from hardware.serial_port import Query, SerialPort
+from hardware.serial_port import ANSWER_S, Query, SerialPort
 
 _POLL_S = 0.02
 _MEANINGS = {
@@ -144,13 +144,13 @@ class AsiStage:
         self._checked(answer)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + self._settings.timeout_s
+        underway = Patience(ANSWER_S)
         try:
             while not self._stopped.is_set():
                 if self._checked(self._port.ask(_STATUS))["status"] == b"N":
                     self._underway = False
                     return
-                if time.monotonic() > deadline:
+                if underway.look() > self._settings.timeout_s:
                     raise DeviceError(
                         self._name,
                         f"was halted, still moving after {self._settings.timeout_s:g} s.",

@@ -16,7 +16,10 @@ TRUTH_ROWS = 1_000_000  # kept until they are taken; then the oldest are forgott
 
 
 class FrameBuffer:
-    """Bounded by the bytes of pixels; with newest_only it holds one frame. Safe between threads."""
+    """Bounded by the bytes of pixels; with newest_only it holds one frame and who was in it.
+
+    Safe between threads.
+    """
 
     def __init__(self, capacity_bytes: int, newest_only: bool) -> None:
         self._changed = Condition()
@@ -45,6 +48,8 @@ class FrameBuffer:
             for frame in frames:
                 if self._newest_only:
                     self._frames.clear()
+                    self._truth.clear()
+                    self._truth_rows = 0
                 elif self._used_bytes + frame.pixels.nbytes > self._capacity_bytes:
                     self.end(overflowed=True)
                     return

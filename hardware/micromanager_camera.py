@@ -187,6 +187,10 @@ class MicroManagerCamera:
         return self._sequence.running
 
     @property
+    def computing(self) -> bool:
+        return False
+
+    @property
     def overflowed(self) -> bool:
         return self._sequence.overflowed
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from dsacq.patience import Patience
 from hardware.micromanager import SHUTTER, MicroManager
 from hardware.micromanager_core import Core
 from hardware.micromanager_properties import Value, describe, number, same, set_property
@@ -16,6 +17,7 @@ from hardware.protocols import DeviceError, check_within
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _STRICT = ConfigDict(extra="forbid")
 _SWITCHING_S = 5.0
+_LOOK_S = 0.5  # a question to a device
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -180,8 +182,8 @@ class MicroManagerLaser:
 
 
 def _await_idle(core: Core, label: str) -> None:
-    deadline_s = time.monotonic() + _SWITCHING_S
+    switching = Patience(_LOOK_S)
     while core("device_busy", label):
-        if time.monotonic() > deadline_s:
+        if switching.look() > _SWITCHING_S:
             raise DeviceError(core.device, f"{label} was busy for {_SWITCHING_S:g} s.")
         time.sleep(0.005)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsacq.patience import Patience
 from dsacq.stream import Frame
 from hardware.micromanager_core import Core, Tags
 from hardware.protocols import DeviceError
@@ -14,6 +15,7 @@ from hardware.protocols import DeviceError
 GREY_ONLY = "only grey pictures of 8 or 16 bits can be used: set its PixelType."
 
 _UNTIL_STOPPED = 2**31 - 1
+_LOOK_S = 0.01
 _LATE_S = 0.1  # a frame may reach the buffer just after the camera says that it has ended
 _BRIDGE_LOOKS_PER_S = 20.0
 
@@ -48,27 +50,26 @@ class Sequence:
         """As of a FrameStream. Raises DeviceError when the camera ended the sequence by itself."""
         take = self._newest if self._newest_only else self._oldest
         deadline_s = time.monotonic() + timeout_s
-        ended_s: float | None = None
+        ended: Patience | None = None
         while not self._closed:
             frame = take()
             if frame is not None:
                 return frame
-            now_s = time.monotonic()
-            if ended_s is not None:
+            if ended is not None:
                 if self._complete():
                     return None
-                if now_s > ended_s + _LATE_S:
+                if ended.look() > _LATE_S:
                     asked = "until stopped" if self._asked is None else f"of {self._asked} frames"
                     raise DeviceError(
                         self._core.device,
                         f"it ended a sequence {asked} by itself after {self._taken}.",
                     )
             elif not self.running:
-                ended_s = now_s
+                ended = Patience(_LOOK_S)
                 continue  # what arrived between the look and the end
             elif self.overflowed:
                 self.stop()  # not every camera does it by itself
-            elif now_s >= deadline_s:
+            elif time.monotonic() >= deadline_s:
                 return None
             time.sleep(0.005 if self._core.attached else 0.0005)
         return None

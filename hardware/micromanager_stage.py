@@ -1,16 +1,17 @@
 """Stages of Micro-Manager."""
 
 import math
-import time
 from threading import Event, RLock
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from dsacq.patience import Patience
 from hardware.micromanager import STAGE, XY_STAGE, MicroManager
 from hardware.protocols import DeviceError, check_within
 
+_LOOK_S = 0.5  # two questions to a device
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -95,7 +96,7 @@ class MicroManagerStage:
         self._core("set_relative_xy_position", self.label, x_um, y_um)
 
     def _await(self, position_um: float) -> None:
-        deadline_s = time.monotonic() + self._settings.timeout_s
+        underway = Patience(_LOOK_S)
         while True:
             busy = self._core("device_busy", self.label)
             if self._stopped.is_set():
@@ -104,7 +105,7 @@ class MicroManagerStage:
             reached_um = math.nan if busy else self.position_um()
             if abs(reached_um - position_um) <= self._settings.tolerance_um:
                 return
-            if time.monotonic() > deadline_s:
+            if underway.look() > self._settings.timeout_s:
                 state = "is still moving" if busy else f"stands at {reached_um:g} um"
                 raise DeviceError(
                     self.name,

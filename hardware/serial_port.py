@@ -12,6 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from dsacq.patience import Patience
 from hardware.protocols import DeviceError
 
 ANSWER_S = 0.5  # these devices take milliseconds
@@ -225,12 +226,12 @@ class _Connection:
             self._serial.read(waiting)
 
     def _read(self, query: Query) -> re.Match[bytes]:
-        came, begun = b"", time.monotonic()
+        came, silence = b"", Patience(_SLICE_S)
         while True:
             came += self._serial.read(max(1, self._serial.in_waiting))
             if match := re.search(query.answer, came):
                 return match
-            waited_s = time.monotonic() - begun
+            waited_s = silence.look()
             if waited_s > PATIENCE_S and self._others_are_urgent():
                 raise _LineError("was interrupted, as a device on its port is being made safe.")
             if waited_s > ANSWER_S:

@@ -29,7 +29,6 @@ _EXPOSURES_S = (1e-4, 60.0)
 _BINNINGS = (1, 2, 4)
 _BITS = 16  # of the converter
 _FULL_SCALE = 2**_BITS - 1
-_CLOSING_S = 10.0
 _Exposure = Annotated[float, Field(ge=_EXPOSURES_S[0], le=_EXPOSURES_S[1])]
 
 
@@ -59,6 +58,7 @@ class SimulatedCamera:
         self._buffer.end()
         self._starting = Lock()
         self._thread: Thread | None = None
+        self._computing = False
         self._closed = False
 
     @property
@@ -152,6 +152,10 @@ class SimulatedCamera:
         return self._buffer.running
 
     @property
+    def computing(self) -> bool:
+        return self._computing and self.running
+
+    @property
     def overflowed(self) -> bool:
         return self._buffer.overflowed
 
@@ -167,7 +171,9 @@ class SimulatedCamera:
             self._closed = True
         self.stop()
         if self._thread is not None:
-            self._thread.join(_CLOSING_S)  # a first frame through a new pattern takes a while
+            # What it computes ends by itself, after seconds, or more on a busy computer; a thread
+            # that still computes when Python ends would take the whole process down.
+            self._thread.join()
 
     def _require_idle(self, what: str) -> None:
         if self.running:
@@ -190,10 +196,12 @@ class SimulatedCamera:
                 return
             exposure_s, interval_s = self._exposure_s, self._interval_s(readout)
             due_s = max(due_s + interval_s, time.monotonic())
+            self._computing = True
             exposed = self._bench.expose(exposure_s, interval_s)
             expected = readout.of_photons(exposed.photons)
             seen = digitised(expose(noise, expected, self._noise), _BITS)
             counts = seen.numpy().astype(np.uint16)
+            self._computing = False
             if not buffer.wait_until(due_s):
                 return
             if number in faults.drop_in_camera:

@@ -132,7 +132,7 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     Raises FileError; SettingsError also for a model made for other optics than the movie.
     """
     from dsacq.analysis.link import link
-    from dsacq.data import Localizations
+    from dsacq.data import Gathered
     from dsacq.device import chosen_device
     from dsacq.localize.localizer import LocalizeSettings
     from dsacq.localize.movie import localize_movie
@@ -161,18 +161,20 @@ def run_again(opened: Opened, wanted: Wanted) -> Generator[Progress | Run]:
     if wanted.link:
         steps = link(steps, recorded_linking(movie, opened.facts))
 
-    parts: list[Localizations] = []
+    gathered, done, linked = Gathered(), 0, {}
     began_s = told_s = time.monotonic()
     yield Progress(0, len(frames), 0.0)
     for part in steps:
-        parts.append(part)
+        gathered.add(part)
+        done += 1
+        if wanted.link:
+            linked = {"link": part.origin["link"]}
         now_s = time.monotonic()
         if now_s - told_s >= _INTERVAL_S:
             told_s = now_s
-            yield Progress(len(parts), len(frames), now_s - began_s)
-    yield Progress(len(parts), len(frames), time.monotonic() - began_s)
-    linked = {"link": parts[0].origin["link"]} if wanted.link else {}
-    found = Localizations.joined(parts, made_by | linked)
+            yield Progress(done, len(frames), now_s - began_s)
+    yield Progress(done, len(frames), time.monotonic() - began_s)
+    found = gathered.joined(made_by | linked)
     yield Run(
         wanted.name,
         PURSUIT if model is None else model.card.name,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dsacq.analysis.metrics import Scores, evaluate
-from dsacq.data import Localizations
+from dsacq.data import Gathered, Localizations
 from dsacq.errors import SettingsError
 from dsacq.localize.localizer import FrameStack, localize
 from dsacq.localize.pursuit import pursue
@@ -93,17 +93,17 @@ def accuracy(
         scene = simulated(settings, mask, emitters, frames, device)
         lateral_nm, axial_nm = np.median(bounds_nm(scene, settings, mask), axis=0).tolist()
         for name, way in ways.items():
-            found = []
-            for part in way(scene):
-                found.append(part)
-                if len(found) < frames:
+            found = Gathered()
+            for number, part in enumerate(way(scene), 1):
+                found.add(part)
+                if number < frames:
                     yield None
             yield Point(
                 name=name,
                 emitters=emitters,
                 density_per_um2=emitters / area_um2,
                 frames=frames,
-                scores=evaluate(Localizations.joined(found), scene.truth, radius_um=radius_um),
+                scores=evaluate(found.joined(), scene.truth, radius_um=radius_um),
                 bound_lateral_nm=lateral_nm,
                 bound_axial_nm=axial_nm,
             )

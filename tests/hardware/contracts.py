@@ -74,6 +74,7 @@ class CameraContract:
     def test_nothing_comes_before_a_start(self, camera: Camera) -> None:
         assert camera.next_frame(0.01) is None
         assert not camera.running
+        assert not camera.computing
 
     def test_one_sequence_at_a_time(self, camera: Camera) -> None:
         camera.start()

@@ -93,7 +93,7 @@ def localize(
 
     Example: `dsacq localize movie.tif --model tetrapod.safetensors -o positions.csv`
     """
-    from dsacq.data import Localizations
+    from dsacq.data import Gathered
     from dsacq.device import chosen_device
     from dsacq.files.localizations import format_of, write_localizations
     from dsacq.files.movies import open_movie
@@ -124,16 +124,16 @@ def localize(
             thorough=thorough,
             device=where,
         )
-        parts: list[Localizations] = []
+        gathered = Gathered()
         done = 0
         try:
             with tracked(len(indices), "localizing") as advance:
                 for part in steps:
-                    parts.append(part)
+                    gathered.add(part)
                     done += 1
                     advance()
         finally:  # what was localized before a damaged frame or Ctrl+C is kept
-            found = Localizations.joined(parts, made_by)
+            found = gathered.joined(made_by)
             if done:
                 write_localizations(found, output)
             if 0 < done < len(indices):

@@ -22,7 +22,7 @@ def simulate(
 
     Example: `dsacq simulate docs/examples/simulate-tetrapod.toml -o movie.tif --truth truth.csv`
     """
-    from dsacq.data import Localizations
+    from dsacq.data import Gathered
     from dsacq.device import chosen_device
     from dsacq.files.localizations import format_of, write_localizations
     from dsacq.files.movies import MovieWriter
@@ -39,12 +39,12 @@ def simulate(
         "interval_s": settings.frames.frame_interval_s,
         "simulated_from": config.name,
     }
-    tables = []
+    gathered = Gathered()
     with MovieWriter(output, settings.frames.shape_px, "uint16", metadata) as movie:
         steps = simulated(settings, mask, chosen_device(device))
         with tracked(count, "simulating") as advance:
             for part in steps:
-                tables.append(part.truth)
+                gathered.add(part.truth)
                 for frame in part.pixels:
                     movie.write(frame)
                     advance()
@@ -58,7 +58,7 @@ def simulate(
         "shape_px": list(settings.frames.shape_px),
         "frames": count,
     }
-    emitters = Localizations.joined(tables, made_by)
+    emitters = gathered.joined(made_by)
     write_localizations(emitters, truth, pixel_um=pixel_um)
     if as_json:
         print_json({"frames": count, "emitters": len(emitters), "movie": output, "truth": truth})
