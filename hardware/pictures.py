@@ -1,7 +1,5 @@
 """A few frames, waited for: what calibrations look at."""
 
-import os
-import time
 from collections.abc import Generator
 from contextlib import closing
 from threading import Event
@@ -10,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsacq.errors import UserError
+from dsacq.patience import Patience
 from dsacq.stream import Frame
 from hardware.protocols import Camera, DeviceError
 
 _PATIENCE_S = 5.0  # for one frame, or
 _PATIENT_EXPOSURES = 5
 _PATIENT_FIRST = 4  # times, for the first frame: cameras prepare for a sequence
-_MOST_CROWDED = 10.0
 _POLL_S = 0.05
 _TRIGGERS = ("trigger", "triggermode", "triggersource")  # as drivers name the setting
 _OUTSIDE = ("ext", "hardware", "edge", "level", "bulb", "strobe", "line", "trigger")
@@ -52,22 +50,22 @@ def picture(camera: Camera) -> NDArray[np.float64]:
 
 def _awaited(camera: Camera, number: int, count: int, stop: Event) -> Frame | None:
     """Frame `number` of `count`, or None when `stop` was set."""
-    begun_s = time.perf_counter()
+    silence = Patience(_POLL_S)
     patience_s = _patience_s(camera.exposure_s, number == 0)
-    ended = False
     while not stop.is_set():
         frame = camera.next_frame(_POLL_S)
-        if frame is None and not camera.running:
-            frame = camera.next_frame(0.0)  # that came with the end
-            ended = frame is None
         if frame is not None:
             return frame
-        if ended:
+        if not camera.running:
+            frame = camera.next_frame(0.0)  # that came with the end
+            if frame is not None:
+                return frame
             raise DeviceError(
                 camera.name, f"ended its sequence after {number} of {count} frames; try again."
             )
-        waited_s = time.perf_counter() - begun_s
-        if waited_s > patience_s:
+        if camera.computing:
+            silence.begin()
+        elif (waited_s := silence.look()) > patience_s:
             raise DeviceError(
                 camera.name,
                 f"gave no frame for {waited_s:.0f} s: frame {number + 1} of {count}, exposed for "
@@ -77,19 +75,8 @@ def _awaited(camera: Camera, number: int, count: int, stop: Event) -> Frame | No
 
 
 def _patience_s(exposure_s: float, first: bool) -> float:
-    patience_s = max(_PATIENCE_S, _PATIENT_EXPOSURES * exposure_s) * crowding()
+    patience_s = max(_PATIENCE_S, _PATIENT_EXPOSURES * exposure_s)
     return patience_s * (_PATIENT_FIRST if first else 1)
-
-
-def crowding() -> float:
-    """How many times longer work may take as other programs use this computer too, 1 at least.
-
-    Where the system does not tell its load, 1.
-    """
-    if not hasattr(os, "getloadavg"):  # Windows
-        return 1.0
-    per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return min(max(per_core, 1.0), _MOST_CROWDED)
 
 
 def _advice(camera: Camera) -> str:
@@ -97,8 +84,6 @@ def _advice(camera: Camera) -> str:
     trigger = _outside_trigger(camera)
     if trigger:
         return f"its setting {trigger} makes it wait for a signal: check that, or the trigger"
-    if crowding() > 1:
-        return "other programs keep this computer busy: end them, or try again"
     return "check its cable and its power, and start it again"
 
 

@@ -1,5 +1,6 @@
 """Frames that are waited for, and what is said when they do not come."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event
@@ -10,7 +11,7 @@ from small_bench import SIDE, bead_bench, camera_of
 
 from hardware import pictures as waiting
 from hardware.faults import Faults
-from hardware.pictures import crowding, picture, pictures
+from hardware.pictures import picture, pictures
 from hardware.protocols import DeviceError, Property
 from hardware.simulated_camera import SimulatedCamera
 
@@ -26,7 +27,6 @@ def camera() -> Iterator[SimulatedCamera]:
 @pytest.fixture
 def impatient(camera: SimulatedCamera, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "_PATIENCE_S", 0.4)
-    monkeypatch.setattr(waiting, "crowding", lambda: 1.0)
 
 
 def fail(camera: SimulatedCamera, **faults: Any) -> None:
@@ -79,24 +79,24 @@ def test_a_trigger_is_blamed_where_one_is_set(
     assert (blamed in str(told.value)) if blamed else ("trigger" not in str(told.value))
 
 
-def test_patience_grows_with_exposure_and_with_what_else_runs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(waiting, "crowding", lambda: 1.0)
+def test_patience_grows_with_the_exposure() -> None:
     assert waiting._patience_s(0.01, first=False) == 5
     assert waiting._patience_s(0.01, first=True) == 20
     assert waiting._patience_s(30.0, first=False) == 150
-    monkeypatch.setattr(waiting, "crowding", lambda: 7.0)
-    assert waiting._patience_s(0.01, first=True) == 140
 
 
-def test_how_crowded_the_computer_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
-    for load, told in ((0.0, 1.0), (3.9, 1.0), (14.0, 3.5), (4000.0, 10.0)):
-        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, 0.0, 0.0), raising=False)
-        assert crowding() == told
-    monkeypatch.delattr("os.getloadavg")  # as on Windows
-    assert crowding() == 1
+@pytest.mark.usefixtures("impatient")
+def test_a_camera_that_computes_is_waited_for(
+    camera: SimulatedCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expose = camera._bench.expose
+
+    def slow(exposure_s: float, interval_s: float) -> Any:
+        time.sleep(2.5)  # longer than its first frame may take to come
+        return expose(exposure_s, interval_s)
+
+    monkeypatch.setattr(camera._bench, "expose", slow)
+    assert picture(camera).shape == (SIDE, SIDE)
 
 
 @pytest.mark.parametrize(
