@@ -158,8 +158,7 @@ def doubts(found: Retrieved, other_direction: float = 1.0, moved_nm: float = 0.0
 def above_background(planes: NDArray[np.floating]) -> NDArray[np.float64]:
     """(K,) counts above the median of each plane's border."""
     planes = planes.astype(np.float64)
-    border = np.concatenate(
-        (planes[:, :2].reshape(len(planes), -1), planes[:, -2:].reshape(len(planes), -1)), 1
-    )
+    sides = (planes[:, :2], planes[:, -2:], planes[:, 2:-2, :2], planes[:, 2:-2, -2:])
+    border = np.concatenate([side.reshape(len(planes), -1) for side in sides], 1)
     above = (planes - np.median(border, 1)[:, None, None]).sum((1, 2))
     return np.asarray(above)

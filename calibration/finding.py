@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
 from calibration.bead_scan import BeadScan
 from calibration.beads import LEAST_PHOTONS, SATURATED_PX, above_background, light_doubt
@@ -17,8 +17,11 @@ from dsacq.errors import SettingsError
 Floats = NDArray[np.float64]
 
 _SPOT_PX, _AROUND_PX = 1.2, 4.0  # finest details of images, and what is compared with
+_BORDER_PX = 4
 _SIGNAL_TO_NOISE = 7.0  # of such details
-_TOGETHER = 0.3  # of a bead's image: merges what a phase mask spreads
+_TOGETHER = 0.8  # of a bead's square: merges what a phase mask spreads
+_LEAST = 1e-4  # of the brightest, that is looked at
+_ROUNDS = 4
 _NEIGHBOUR = 0.1  # of a bead's brightness, from which another one disturbs it
 _ALIKE_PX = 1.5  # of companions that several beads have, as then it is the mask's doing
 
@@ -42,18 +45,42 @@ def find_beads(scan: ZScan, side_px: int) -> list[Bead]:
     """
     hot = hot_pixels(scan.planes)
     planes = without(scan.planes, hot)
-    details = _details(planes)
-    together = gaussian_filter(details, side_px * _TOGETHER)
-    near = maximum_filter(together, max(3, side_px // 3) | 1)
-    least = details[details > 0].min(initial=np.inf) / (2 * np.pi * (side_px * _TOGETHER) ** 2)
-    peaks = np.argwhere((together == near) & (together > least / 2))
-    heights = np.array([together[row, column] for row, column in peaks])
+    peaks, heights = _peaks(_details(planes), side_px)
     beads = [
         _examined(scan, planes, _disturbing(peaks, heights, number, side_px), place, side_px)
         for number, place in enumerate(peaks)
     ]
     beads = _without_pairs(beads, planes, side_px)
     return sorted(beads, key=lambda bead: (bool(bead.problem), bool(bead.doubt), -bead.photons))
+
+
+def _peaks(details: Floats, side_px: int) -> tuple[NDArray[np.intp], Floats]:
+    """(N, 2) row and column of the middle of details that lie together, and their sums (N,)."""
+    wide = max(3, round(_TOGETHER * side_px)) | 1
+    together = uniform_filter(details, wide, mode="constant")
+    top = (together == maximum_filter(together, wide)) & (together > _LEAST * together.max())
+    places, heights = np.empty((0, 2), np.intp), []
+    for start in sorted(np.argwhere(top), key=lambda place: -together[*place]):
+        place, height = _middle(details, start, wide // 2)
+        if not len(places) or np.hypot(*(places - place).T).min() > wide / 2:
+            places = np.concatenate((places, place[None]))
+            heights.append(height)
+    return places, np.array(heights)
+
+
+def _middle(details: Floats, start: NDArray[np.intp], half: int) -> tuple[NDArray[np.intp], float]:
+    """Centre of mass of the details around, in a square that moves along with it."""
+    place = start
+    for _ in range(_ROUNDS):
+        first = np.maximum(place - half, 0)
+        part = details[first[0] : place[0] + half + 1, first[1] : place[1] + half + 1]
+        total = part.sum()
+        if total <= 0:
+            return place, 0.0
+        rows, columns = np.indices(part.shape)
+        middle = np.array([(part * rows).sum(), (part * columns).sum()]) / total
+        place = np.asarray(np.rint(first + middle), np.intp)
+    return place, float(total)
 
 
 def _details(planes: Floats) -> Floats:
@@ -71,7 +98,9 @@ def _details(planes: Floats) -> Floats:
         ratio = detail / expected
         noise = 1.4826 * np.median(abs(ratio - np.median(ratio)))
         total += np.where(ratio > _SIGNAL_TO_NOISE * max(noise, 1e-12), detail, 0.0)
-    return total
+    inside = np.zeros_like(total)  # at its border, a slope looks like a detail
+    inside[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = 1
+    return total * inside
 
 
 def bead_scan(scan: ZScan, bead: Bead, side_px: int, radius_um: float) -> BeadScan:
@@ -141,7 +170,7 @@ def _without_pairs(beads: list[Bead], planes: Floats, side_px: int) -> list[Bead
     ways: dict[int, tuple[int, int] | None] = {}
     for number, bead in enumerate(beads):
         window = bead_window(bead.row, bead.column, side_px, planes.shape[1:])
-        if not bead.problem and window is not None:
+        if not bead.problem and not bead.doubt and window is not None:
             ways[number] = companion_px(planes[:, *window])
     told = list(beads)
     for number, way in ways.items():
