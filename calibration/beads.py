@@ -4,6 +4,7 @@ from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.bead_scan import BeadScan
 from calibration.retrieve import Progress, Retrieved, RetrieveSettings, retrieve
@@ -27,12 +28,17 @@ def retrieve_settings(optics: Optics, passes: int = RetrieveSettings.passes) -> 
 
 
 def require_usable(scan: BeadScan) -> None:
-    """Raises SettingsError for a scan that cannot give a PSF: saturated, dark, unordered."""
+    """Raises SettingsError for a scan that cannot give a PSF: saturated, dark, unordered, or with
+    the same picture at several positions. For whatever is made of its images."""
     for one in scan.singles:
         _require_usable(one)
 
 
 def _require_usable(scan: BeadScan) -> None:
+    if not (np.isfinite(scan.planes).all() and np.isfinite(scan.focus_um).all()):
+        raise SettingsError(
+            "The bead scan has values that are no finite numbers; give pictures and positions."
+        )
     top = scan.planes.max()
     at_top = (scan.planes == top).sum((1, 2))
     if at_top.max() >= SATURATED_PX:
@@ -45,12 +51,39 @@ def _require_usable(scan: BeadScan) -> None:
         raise SettingsError(
             "The positions of the focus go back and forth; give them in the order of the planes."
         )
-    photons = _above_background(scan) / scan.counts_per_photon
+    same = np.flatnonzero((np.diff(scan.planes, axis=0) == 0).all((1, 2)))
+    if len(same):
+        raise SettingsError(
+            f"Planes {same[0]} and {same[0] + 1} of the bead scan are the same picture, as when a "
+            "frame is lost; take it again."
+        )
+    photons = above_background(scan.planes) / scan.counts_per_photon
     if np.median(photons) < LEAST_PHOTONS:
         raise SettingsError(
             f"The bead gives about {max(np.median(photons), 0):.0f} photons per plane; a scan "
             f"needs {LEAST_PHOTONS:.0f}, better 100 000."
         )
+
+
+def light_doubt(photons: NDArray[np.floating]) -> str:
+    """What is odd about a bead's light (K,) in the planes of its scan, in a sentence, or ""."""
+    faint = np.flatnonzero(photons < _FALL * np.median(photons))
+    if not len(faint):
+        return ""
+    return (
+        f"In {len(faint)} planes, the first is {faint[0]}, the bead has less than a quarter of its "
+        "usual light: it bleached, left, or the shutter was closed."
+    )
+
+
+def scan_doubts(scan: BeadScan) -> list[str]:
+    """What speaks against images that are used as they are, each in a sentence."""
+    told = [light_doubt(above_background(one.planes)) for one in scan.singles]
+    return [
+        f"Bead {number}: {doubt}" if len(told) > 1 else doubt
+        for number, doubt in enumerate(told)
+        if doubt
+    ]
 
 
 def retrieve_checked(
@@ -117,22 +150,15 @@ def doubts(found: Retrieved, other_direction: float = 1.0, moved_nm: float = 0.0
             f"{found.chi_square:.2f}): check the counts per photon, or try the vectorial model."
         )
     # Of each bead its own planes.
-    for photons in np.split(found.photons, len(found.centre_um)):
-        faint = np.flatnonzero(photons < _FALL * np.median(photons))
-        if len(faint):
-            told.append(
-                f"In {len(faint)} planes, the first is {faint[0]}, the bead has less than a "
-                "quarter of its usual light: it bleached, left, or the shutter was closed."
-            )
-            break
+    faint = map(light_doubt, np.split(found.photons, len(found.centre_um)))
+    told += [doubt for doubt in faint if doubt][:1]
     return told
 
 
-def _above_background(scan: BeadScan) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def above_background(planes: NDArray[np.floating]) -> NDArray[np.float64]:
     """(K,) counts above the median of each plane's border."""
-    planes = scan.planes.astype(np.float64)
-    border = np.concatenate(
-        (planes[:, :2].reshape(len(planes), -1), planes[:, -2:].reshape(len(planes), -1)), 1
-    )
+    planes = planes.astype(np.float64)
+    sides = (planes[:, :2], planes[:, -2:], planes[:, 2:-2, :2], planes[:, 2:-2, -2:])
+    border = np.concatenate([side.reshape(len(planes), -1) for side in sides], 1)
     above = (planes - np.median(border, 1)[:, None, None]).sum((1, 2))
     return np.asarray(above)

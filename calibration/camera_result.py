@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ class Source:
 
     name: str
     count: int
-    frames: Callable[[], Iterable[Any]]
+    frames: Callable[[], Generator[Any]]
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,10 @@ def rig_sources(rig: Rig, exposures_s: list[float], count: int) -> tuple[Source,
             with closing(pictures(rig.camera, count)) as coming:
                 yield from coming
         finally:
-            rig.dark()
-            rig.camera.set_exposure(before_s)
+            try:
+                rig.dark()
+            finally:
+                rig.camera.set_exposure(before_s)
 
     def source(exposure_s: float, lit: bool) -> Source:
         told = f"the stack at {1000 * exposure_s:g} ms" if lit else "the dark stack"
@@ -134,22 +136,25 @@ def measure_camera(
     stacks: list[Stack] = []
     for source in (dark, *flats):
         offset = stacks[0].mean if stacks else None
-        work = stack_statistics(source.name, source.frames(), offset)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                stacks.append(end.value)
-                break
-            done += 1
-            yield CameraProgress(done, of)
+        # Closed here, whatever ends this: then it is dark and the camera still.
+        with closing(source.frames()) as frames:
+            work = stack_statistics(source.name, frames, offset)
+            while True:
+                try:
+                    next(work)
+                except StopIteration as end:
+                    stacks.append(end.value)
+                    break
+                done += 1
+                yield CameraProgress(done, of)
     maps = camera_maps(stacks[0], stacks[1:])
     camera: Camera
     if electrons_per_adu is None:
         camera = scmos(maps, quantum_efficiency)
     else:
         per_electron = float(np.median(maps.gain)) / 2
-        spurious = spurious_electrons(dark.frames(), stacks[0], per_electron)
+        with closing(dark.frames()) as frames:
+            spurious = spurious_electrons(frames, stacks[0], per_electron)
         camera = emccd(maps, electrons_per_adu, quantum_efficiency, spurious)
     return CameraResult(maps, camera, tuple(stacks))
 

@@ -1,29 +1,41 @@
 """Beads in a z scan: where they are, and which of them can be used."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
 from calibration.bead_scan import BeadScan
-from calibration.beads import LEAST_PHOTONS, SATURATED_PX
+from calibration.beads import LEAST_PHOTONS, SATURATED_PX, above_background, light_doubt
+from calibration.companion import companion_px
+from calibration.hot_pixels import hot_pixels, without
 from calibration.z_scan import ZScan
 from dsacq.errors import SettingsError
 
-_SMOOTH = 1 / 8  # of a bead's image: merges what a phase mask spreads
-_SIGNAL_TO_NOISE = 8.0
+Floats = NDArray[np.float64]
+
+_SPOT_PX, _AROUND_PX = 1.2, 4.0  # finest details of images, and what is compared with
+_BORDER_PX = 4
+_SIGNAL_TO_NOISE = 7.0  # of such details
+_TOGETHER = 0.8  # of a bead's square: merges what a phase mask spreads
+_LEAST = 1e-4  # of the brightest, that is looked at
+_ROUNDS = 4
 _NEIGHBOUR = 0.1  # of a bead's brightness, from which another one disturbs it
+_ALIKE_PX = 1.5  # of companions that several beads have, as then it is the mask's doing
 
 
 @dataclass(frozen=True)
 class Bead:
-    """Place in the frame, px; photons in a plane, the median; why it is not to be used, or ""."""
+    """Place in the frame, px; photons in a plane, the median; why it is not to be used, or "";
+    what speaks against it where there are others, or ""."""
 
     row: float
     column: float
     photons: float
     problem: str = ""
+    doubt: str = ""
 
 
 def find_beads(scan: ZScan, side_px: int) -> list[Bead]:
@@ -31,16 +43,64 @@ def find_beads(scan: ZScan, side_px: int) -> list[Bead]:
 
     side_px: of the square that holds a bead's image at all positions of the focus.
     """
-    planes = scan.planes.astype(np.float64)
-    flat = planes - np.median(planes, (1, 2), keepdims=True)
-    smooth = gaussian_filter(flat.mean(0), side_px * _SMOOTH)
-    middle = np.median(smooth)
-    noise = 1.4826 * np.median(abs(smooth - middle))
-    near = maximum_filter(smooth, max(3, side_px // 4) | 1)
-    peaks = np.argwhere((smooth == near) & (smooth - middle > _SIGNAL_TO_NOISE * noise))
-    heights = np.array([smooth[row, column] - middle for row, column in peaks])
-    beads = [_examined(scan, flat, peaks, heights, number, side_px) for number in range(len(peaks))]
-    return sorted(beads, key=lambda bead: (bool(bead.problem), -bead.photons))
+    hot = hot_pixels(scan.planes)
+    planes = without(scan.planes, hot)
+    peaks, heights = _peaks(_details(planes), side_px)
+    beads = [
+        _examined(scan, planes, _disturbing(peaks, heights, number, side_px), place, side_px)
+        for number, place in enumerate(peaks)
+    ]
+    beads = _without_pairs(beads, planes, side_px)
+    return sorted(beads, key=lambda bead: (bool(bead.problem), bool(bead.doubt), -bead.photons))
+
+
+def _peaks(details: Floats, side_px: int) -> tuple[NDArray[np.intp], Floats]:
+    """(N, 2) row and column of the middle of details that lie together, and their sums (N,)."""
+    wide = max(3, round(_TOGETHER * side_px)) | 1
+    together = uniform_filter(details, wide, mode="constant")
+    top = (together == maximum_filter(together, wide)) & (together > _LEAST * together.max())
+    places, heights = np.empty((0, 2), np.intp), []
+    for start in sorted(np.argwhere(top), key=lambda place: -together[*place]):
+        place, height = _middle(details, start, wide // 2)
+        if not len(places) or np.hypot(*(places - place).T).min() > wide / 2:
+            places = np.concatenate((places, place[None]))
+            heights.append(height)
+    return places, np.array(heights)
+
+
+def _middle(details: Floats, start: NDArray[np.intp], half: int) -> tuple[NDArray[np.intp], float]:
+    """Centre of mass of the details around, in a square that moves along with it."""
+    place = start
+    for _ in range(_ROUNDS):
+        first = np.maximum(place - half, 0)
+        part = details[first[0] : place[0] + half + 1, first[1] : place[1] + half + 1]
+        total = part.sum()
+        if total <= 0:
+            return place, 0.0
+        rows, columns = np.indices(part.shape)
+        middle = np.array([(part * rows).sum(), (part * columns).sum()]) / total
+        place = np.asarray(np.rint(first + middle), np.intp)
+    return place, float(total)
+
+
+def _details(planes: Floats) -> Floats:
+    """(H, W) of what stands out sharply from its surroundings, over all planes; 0 elsewhere.
+
+    Beads have fine details at some focus at least, behind every mask; backgrounds have none.
+    """
+    total = np.zeros(planes.shape[1:])
+    for plane in planes:
+        around = gaussian_filter(plane, _AROUND_PX)
+        detail = gaussian_filter(plane, _SPOT_PX) - around
+        # Shot noise grows with the light: its scale is that of most of the frame.
+        level = around - around.min()
+        expected = np.sqrt(level + max(np.median(level), 1e-9))
+        ratio = detail / expected
+        noise = 1.4826 * np.median(abs(ratio - np.median(ratio)))
+        total += np.where(ratio > _SIGNAL_TO_NOISE * max(noise, 1e-12), detail, 0.0)
+    inside = np.zeros_like(total)  # at its border, a slope looks like a detail
+    inside[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = 1
+    return total * inside
 
 
 def bead_scan(scan: ZScan, bead: Bead, side_px: int, radius_um: float) -> BeadScan:
@@ -49,7 +109,7 @@ def bead_scan(scan: ZScan, bead: Bead, side_px: int, radius_um: float) -> BeadSc
     if window is None:
         raise SettingsError("The bead is too near to the edge of the frame.")
     return BeadScan(
-        planes=scan.planes[:, *window].astype(np.float64),
+        planes=without(scan.planes, hot_pixels(scan.planes))[:, *window],
         focus_um=scan.focus_um,
         counts_per_photon=scan.counts_per_photon,
         radius_um=radius_um,
@@ -76,33 +136,58 @@ def usable_beads(scan: ZScan, side_px: int) -> list[Bead]:
     return [bead for bead in beads if not bead.problem]
 
 
+def _disturbing(
+    peaks: NDArray[np.intp], heights: Floats, number: int, side_px: int
+) -> float | None:
+    """How far the nearest other bead is that shines into a bead's image."""
+    away = np.hypot(*(peaks - peaks[number]).T)
+    others = (heights > _NEIGHBOUR * heights[number]) & (away > 0) & (away < side_px)
+    return float(away[others].min()) if others.any() else None
+
+
 def _examined(
-    scan: ZScan,
-    flat: NDArray[np.float64],
-    peaks: NDArray[np.intp],
-    heights: NDArray[np.float64],
-    number: int,
-    side_px: int,
+    scan: ZScan, planes: Floats, other_px: float | None, place: NDArray[np.intp], side_px: int
 ) -> Bead:
-    row, column = (float(place) for place in peaks[number])
-    window = bead_window(row, column, side_px, flat.shape[1:])
+    row, column = (float(one) for one in place)
+    window = bead_window(row, column, side_px, planes.shape[1:])
     if window is None:
         return Bead(row, column, 0.0, "too near to the edge")
-    part = flat[:, *window]
-    edge = np.concatenate([part[:, side] for side in (0, -1)], 1)
-    light = (part - np.median(edge, 1)[:, None, None]).sum((1, 2)) / scan.counts_per_photon
+    light = above_background(planes[:, *window]) / scan.counts_per_photon
     photons = float(np.median(light))
+    top = (scan.planes[:, *window] >= scan.saturated * (1 - 1e-6)).sum((1, 2)).max()
     problem = ""
-    away = np.hypot(*(peaks - peaks[number]).T)
-    disturbing = (heights > _NEIGHBOUR * heights[number]) & (away > 0) & (away < side_px)
-    top = (scan.planes[:, *window] >= scan.saturated).sum((1, 2)).max()
-    if disturbing.any():
-        problem = f"another one {away[disturbing].min():.0f} px away"
+    if other_px is not None:
+        problem = f"another one {other_px:.0f} px away"
     elif top >= SATURATED_PX:
         problem = "saturated: take less light"
     elif photons < LEAST_PHOTONS:
         problem = "too dim"
-    return Bead(row, column, photons, problem)
+    return Bead(row, column, photons, problem, light_doubt(light))
+
+
+def _without_pairs(beads: list[Bead], planes: Floats, side_px: int) -> list[Bead]:
+    """Those that are two get a problem."""
+    ways: dict[int, tuple[int, int] | None] = {}
+    for number, bead in enumerate(beads):
+        window = bead_window(bead.row, bead.column, side_px, planes.shape[1:])
+        if not bead.problem and not bead.doubt and window is not None:
+            ways[number] = companion_px(planes[:, *window])
+    told = list(beads)
+    for number, way in ways.items():
+        if way is None:
+            continue
+        alike = [one for one in ways.values() if one is not None and _same_way(one, way)]
+        if len(alike) > 1 and 2 * len(alike) > len(ways):
+            continue
+        problem = f"two, {math.hypot(*way):.0f} px apart"
+        told[number] = replace(beads[number], problem=problem)
+    return told
+
+
+def _same_way(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    across = math.hypot(one[0] - other[0], one[1] - other[1])
+    back = math.hypot(one[0] + other[0], one[1] + other[1])
+    return min(across, back) <= _ALIKE_PX
 
 
 def bead_window(

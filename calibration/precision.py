@@ -55,8 +55,9 @@ class Held:
     frames: NDArray[np.floating]
 
 
-def held_bead(planes: list[Plane], bead: Bead, side_px: int) -> list[Held]:
-    """The frames of one bead. Raises ValueError for planes without their frames."""
+def held_bead(planes: list[Plane], bead: Bead, side_px: int, zero_um: float = 0.0) -> list[Held]:
+    """The frames of one bead. zero_um: the stage where the coverslip is in focus. Raises ValueError
+    for planes without their frames."""
     shape = planes[0].counts.shape
     window = bead_window(bead.row, bead.column, side_px, shape)
     if window is None:
@@ -65,7 +66,7 @@ def held_bead(planes: list[Plane], bead: Bead, side_px: int) -> list[Held]:
     for plane in planes:
         if plane.frames is None:
             raise ValueError("planes: expected a scan with keep_frames")
-        held.append(Held(plane.focus_um, plane.frames[:, *window]))
+        held.append(Held(plane.focus_um - zero_um, plane.frames[:, *window]))
     return held
 
 

@@ -1,43 +1,37 @@
-"""Images at many positions of the focus, on the rig, and the file that keeps them."""
+"""Images at many positions of the focus, on the rig."""
 
-import json
+import logging
+import math
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
-from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from calibration.registration import likeness, offset_px
 from dsacq.awake import while_awake
-from dsacq.config import validated
-from dsacq.errors import FileError, SettingsError
-from dsacq.files.atomic import replacing, write_atomically
-from dsacq.files.masks import write_mask
-from dsacq.files.names import make_folder
-from dsacq.files.reading import reading
-from dsacq.files.tiff import read_planes
+from dsacq.errors import SettingsError, UserError
 from dsacq.physics.camera import response
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
-from dsacq.version import software
 from hardware.pictures import pictures
 from hardware.protocols import DeviceError, Stage
 from hardware.rig import Rig
 from hardware.slm_pattern import Panel, PupilAlignment
 
-PLANES, FACTS, MASK = "scan.tif", "scan.json", "mask.tif"
+log = logging.getLogger(__name__)
+
+FARTHEST_UM = 20.0  # from where the stage stands, that a scan goes unasked
 
 _APPROACH_UM = 1.0  # from below: the first position is reached as all others are
 _SETTLE_S = 0.05  # of the stage, before a plane
 _MISSED = 0.5  # of a step, that a plane may lie beside its place
 _MOST_PLANES = 1000
+_ROUNDING = 1e-6  # of a step
 _LEAST_LIKENESS = 0.3  # of the first picture and the one at the end
 
 
@@ -52,24 +46,39 @@ class ZScanSettings:
     frames: int = 5
 
     def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.first_um, self.last_um, self.step_um))):
+            raise SettingsError(
+                f"A z scan from {self.first_um:g} to {self.last_um:g} um in steps of "
+                f"{self.step_um:g} um cannot be; give finite numbers."
+            )
         if self.step_um <= 0 or self.frames < 1:
             raise SettingsError("A z scan needs a step above 0 and at least one frame per plane.")
-        if self.last_um - self.first_um < 2 * self.step_um:
+        if self.last_um < self.first_um:
+            raise SettingsError(
+                f"A z scan goes upwards, not from {self.first_um:g} to {self.last_um:g} um; give "
+                "the lower end first."
+            )
+        steps = (self.last_um - self.first_um) / self.step_um
+        if steps < 2 - _ROUNDING:
             raise SettingsError(
                 f"A z scan from {self.first_um:g} to {self.last_um:g} um in steps of "
                 f"{self.step_um:g} um has fewer than 3 planes."
             )
-        if len(self.positions_um) > _MOST_PLANES:
+        if steps > _MOST_PLANES - 1 + _ROUNDING:
             raise SettingsError(
-                f"A z scan of {len(self.positions_um)} planes is more than {_MOST_PLANES}; take "
-                "larger steps."
+                f"A z scan of {steps + 1:.6g} planes is more than {_MOST_PLANES}; take larger "
+                "steps."
             )
 
     @property
     def positions_um(self) -> NDArray[np.float64]:
         """(K,)."""
-        count = int((self.last_um - self.first_um) / self.step_um + 1e-6) + 1
+        count = int((self.last_um - self.first_um) / self.step_um + _ROUNDING) + 1
         return np.asarray(self.first_um + self.step_um * np.arange(count), np.float64)
+
+    def around(self, middle_um: float) -> "ZScanSettings":
+        """These positions, counted from another one."""
+        return replace(self, first_um=self.first_um + middle_um, last_um=self.last_um + middle_um)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +101,8 @@ class ZScan:
     """planes (K, rows, columns) counts; focus_um (K,). counts_per_photon: twice the gain of an
     EMCCD. saturated: least sum that holds a saturated pixel. panel, alignment: the SLM that the
     mask was shown on, or None, and where. drift_px: (x, y) of the sample from the first plane to
-    the last, or None where it is not known."""
+    the last, or None where it is not known. planned: planes, more than K where the scan ended
+    early. stood_um: the focus before the scan, where it is known."""
 
     planes: NDArray[np.float32]
     focus_um: NDArray[np.float64]
@@ -104,6 +114,16 @@ class ZScan:
     panel: Panel | None = None
     alignment: PupilAlignment = PupilAlignment()  # noqa: RUF009 - frozen
     drift_px: tuple[float, float] | None = None
+    planned: int | None = None
+    stood_um: float | None = None
+
+    @property
+    def shortfall(self) -> str:
+        """A sentence where the scan ended early, else nothing."""
+        taken = len(self.planes)
+        if self.planned is None or taken >= self.planned:
+            return ""
+        return f"The scan ended early: {taken} of {self.planned} planes were taken."
 
 
 @while_awake("takes a z scan")
@@ -114,73 +134,150 @@ def z_scan(
     stop: Event | None = None,
     *,
     keep_frames: bool = False,
+    farthest_um: float = FARTHEST_UM,
 ) -> Generator[Plane]:
     """Move the focus upwards through the positions, and yield what the camera sees at each.
 
-    However it ends, the light is off and the focus where it was. Raises SettingsError, before
-    anything moves, for positions outside the limits; DeviceError when the stage does not follow.
+    farthest_um: from where the stage stands, that it may go. However it ends, the light is off and
+    the focus where it was. Raises SettingsError, before anything moves, for positions outside the
+    limits or farther away; DeviceError when the stage does not follow, or the camera fails.
     """
-    focus = rig.focus
-    if focus is None:
-        raise SettingsError("A z scan needs a focus: give the rig file a table [focus].")
+    focus, before_um = require_reachable(rig, settings, farthest_um)
+    try:
+        rig.light(rig.settings.use.lasers_mw if lasers_mw is None else lasers_mw)
+        yield from _planes(rig, focus, settings, stop or Event(), keep_frames)
+    except GeneratorExit:
+        _put_back(rig, focus, before_um)
+        raise
+    except BaseException:
+        try:
+            _put_back(rig, focus, before_um)
+        except UserError as error:
+            log.error("%s", error)  # the failure that led here is what the user is told
+        raise
+    else:
+        _put_back(rig, focus, before_um)
+
+
+def require_reachable(
+    rig: Rig, settings: ZScanSettings, farthest_um: float = math.inf
+) -> tuple[Stage, float]:
+    """The focus stage, and where it stands. Raises SettingsError as `z_scan`."""
+    focus, stands_um = focus_of(rig)
     low, high = focus.limits_um
     positions = settings.positions_um
-    if positions[0] < low or positions[-1] > high:
+    if not (low <= positions[0] and positions[-1] <= high):
         raise SettingsError(
             f"The z scan from {positions[0]:g} to {positions[-1]:g} um leaves the limits of "
             f"{focus.name}, {low:g} to {high:g} um."
         )
-    before_um, stop = focus.position_um(), stop or Event()
-    try:
-        rig.light(rig.settings.use.lasers_mw if lasers_mw is None else lasers_mw)
-        focus.move_to(max(low, float(positions[0]) - _APPROACH_UM))
-        for number, wanted_um in enumerate(positions):
-            if stop.is_set():
-                return
-            frames = _taken(rig, focus, float(wanted_um), settings.frames)
-            reached_um = focus.position_um()
-            if abs(reached_um - wanted_um) > _MISSED * settings.step_um:
-                raise DeviceError(
-                    focus.name,
-                    f"stands at {reached_um:.3f} um where the z scan asked for {wanted_um:.3f} um; "
-                    "it does not follow steps this small, or something holds it.",
-                )
-            counts = frames.sum(0)
-            kept = frames if keep_frames else None
-            again = None
-            if number == len(positions) - 1:
-                focus.move_to(max(low, float(positions[0]) - _APPROACH_UM))
-                again = _taken(rig, focus, float(positions[0]), settings.frames).sum(0)
-            yield Plane(number, len(positions), reached_um, counts, kept, again)
-    finally:
-        rig.dark()
-        focus.move_to(before_um)
+    way_um = farthest(settings, stands_um)
+    if way_um > farthest_um:
+        raise SettingsError(
+            f"The z scan from {positions[0]:g} to {positions[-1]:g} um goes {way_um:.3g} um away "
+            f"from where {focus.name} stands, {stands_um:.2f} um; more than {farthest_um:g} um "
+            "must be allowed first."
+        )
+    return focus, stands_um
 
 
-def _taken(rig: Rig, focus: Stage, wanted_um: float, count: int) -> NDArray[np.float32]:
-    """Frames at a position."""
+def focus_of(rig: Rig) -> tuple[Stage, float]:
+    """The focus stage, and where it stands, um. Raises SettingsError without one, DeviceError."""
+    focus = rig.focus
+    if focus is None:
+        raise SettingsError("A z scan needs a focus: give the rig file a table [focus].")
+    stands_um = focus.position_um()
+    if not math.isfinite(stands_um):
+        raise DeviceError(focus.name, "does not tell where it stands; start it again.")
+    return focus, stands_um
+
+
+def farthest(settings: ZScanSettings, stands_um: float) -> float:
+    """How far a scan goes from where the stage stands, um."""
+    return max(abs(settings.first_um - stands_um), abs(settings.last_um - stands_um))
+
+
+def _planes(
+    rig: Rig, focus: Stage, settings: ZScanSettings, stop: Event, keep_frames: bool
+) -> Generator[Plane]:
+    positions = settings.positions_um.tolist()
+    below_um = max(focus.limits_um[0], positions[0] - _APPROACH_UM)
+    focus.move_to(below_um)
+    for number, wanted_um in enumerate(positions):
+        frames = _taken(rig, focus, wanted_um, settings.frames, stop)
+        if frames is None:
+            return
+        reached_um = focus.position_um()
+        if not abs(reached_um - wanted_um) <= _MISSED * settings.step_um:
+            raise DeviceError(
+                focus.name,
+                f"stands at {reached_um:.3f} um where the z scan asked for {wanted_um:.3f} um; "
+                "it does not follow steps this small, or something holds it.",
+            )
+        again = None
+        if number == len(positions) - 1:
+            focus.move_to(below_um)
+            again = _taken(rig, focus, positions[0], settings.frames, stop)
+        yield Plane(
+            number,
+            len(positions),
+            reached_um,
+            _added(frames, rig.camera.saturation_level),
+            frames if keep_frames else None,
+            None if again is None else again.sum(0),
+        )
+
+
+def _taken(
+    rig: Rig, focus: Stage, wanted_um: float, count: int, stop: Event
+) -> NDArray[np.float32] | None:
+    """Frames at a position, or None when they were stopped."""
+    if stop.is_set():
+        return None
     focus.move_to(wanted_um)
     time.sleep(_SETTLE_S)
-    with closing(pictures(rig.camera, count)) as coming:
-        return np.stack([frame.astype(np.float32) for frame in coming])
+    with closing(pictures(rig.camera, count, stop)) as coming:
+        frames = [frame.astype(np.float32) for frame in coming]
+    return np.stack(frames) if len(frames) == count else None
 
 
-def _drift_px(planes: list[Plane]) -> tuple[float, float] | None:
-    """(x, y) from the first plane to the last, if the same is seen once more at the end."""
-    first, again = planes[0].counts.astype(np.float64), planes[-1].again
-    if again is None or len(planes) < 2:
+def _added(frames: NDArray[np.float32], saturation_level: float) -> NDArray[np.float32]:
+    """The sum; of a pixel that was saturated in one of the frames, as if in all."""
+    clipped = (frames >= saturation_level).any(0)
+    return np.where(clipped, np.float32(len(frames) * saturation_level), frames.sum(0))
+
+
+def _put_back(rig: Rig, focus: Stage, before_um: float) -> None:
+    """Dark, and the focus where it was; tries both before it raises DeviceError."""
+    failed = []
+    for work in (rig.dark, partial(focus.move_to, before_um)):
+        try:
+            work()
+        except UserError as error:
+            failed.append(error)
+    if len(failed) > 1:
+        raise DeviceError(focus.name, f"is not back at {before_um:g} um. {failed[0]}")
+    if failed:
+        raise failed[0]
+
+
+def drift_px(first: Plane, last: Plane) -> tuple[float, float] | None:
+    """(x, y) from the first plane of a scan to its last, if the same is seen once more at the end;
+    None where it is not known."""
+    if last.again is None or last.number == 0:
         return None
-    first, last = first - np.median(first), again - np.median(again).astype(np.float64)
-    offset = offset_px(first[None], last[None])
-    if likeness(first, last, offset) < _LEAST_LIKENESS:
+    before, after = first.counts.astype(np.float64), last.again.astype(np.float64)
+    before, after = before - np.median(before), after - np.median(after)
+    offset = offset_px(before[None], after[None])
+    if likeness(before, after, offset) < _LEAST_LIKENESS:
         return None
     # It came back one plane's time after the last.
-    row, column = offset * (len(planes) - 1) / len(planes)
+    row, column = offset * last.number / (last.number + 1)
     return float(column), float(row)
 
 
 def scan_of(rig: Rig, planes: list[Plane], settings: ZScanSettings) -> ZScan:
-    """What the planes of a scan are together, by the rig's noise and optics."""
+    """What the planes of a scan, one or more, are together, by the rig's noise and optics."""
     noise = rig.noise()
     made = None if noise is None else response(noise)
     gain, offset = 1.0, 0.0
@@ -198,73 +295,12 @@ def scan_of(rig: Rig, planes: list[Plane], settings: ZScanSettings) -> ZScan:
         mask_name="none" if rig.mask is None else rig.mask.name,
         panel=None if rig.slm is None else Panel(rig.slm.shape, rig.slm.pixel_um),
         alignment=rig.settings.pattern.alignment,
-        drift_px=_drift_px(planes),
+        drift_px=drift_px(planes[0], planes[-1]),
+        planned=len(settings.positions_um),
     )
-
-
-def write_scan(rig: Rig, planes: list[Plane], settings: ZScanSettings, folder: Path) -> ZScan:
-    """Keep the planes in a new folder, with all that is needed to use them. Raises FileError."""
-    scan = scan_of(rig, planes, settings)
-    facts = {
-        "kind": "dsacq z scan",
-        "focus_um": scan.focus_um.tolist(),
-        "counts_per_photon": scan.counts_per_photon,
-        "saturated": scan.saturated,
-        "mask_name": scan.mask_name,
-        "slm": None if scan.panel is None else scan.panel._asdict(),
-        "alignment": asdict(scan.alignment),
-        "optics": asdict(scan.optics),
-        "psf": asdict(scan.psf),
-        "settings": asdict(settings),
-        "drift_px": scan.drift_px,
-        "exposure_s": rig.camera.exposure_s,
-        "noise_known": rig.noise() is not None,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "made_by": software(),
-    }
-    make_folder(folder, new=True)
-    with replacing(folder / PLANES) as unfinished:
-        tifffile.imwrite(unfinished, scan.planes, metadata={"axes": "ZYX"})
-    if rig.mask is not None:
-        write_mask(rig.mask, folder / MASK)
-    write_atomically(folder / FACTS, json.dumps(facts, indent=1).encode())
-    return scan
-
-
-def read_scan(folder: Path) -> ZScan:
-    """What `write_scan` kept. Raises FileError or SettingsError."""
-    path = folder / FACTS
-    with reading(path, "a z scan"):
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        planes = read_planes(folder / PLANES)
-        focus_um = np.array(facts["focus_um"], np.float64)
-        scan = ZScan(
-            planes=planes.astype(np.float32),
-            focus_um=focus_um,
-            counts_per_photon=float(facts["counts_per_photon"]),
-            saturated=float(facts["saturated"]),
-            optics=validated(Optics, facts["optics"], str(path)),
-            psf=validated(PsfModel, facts["psf"], str(path)),
-            mask_name=str(facts["mask_name"]),
-            panel=None if facts["slm"] is None else Panel(**facts["slm"]),
-            alignment=validated(PupilAlignment, facts["alignment"], str(path)),
-            drift_px=None if facts.get("drift_px") is None else _pair(facts["drift_px"]),
-        )
-    if planes.ndim != 3 or len(planes) != len(focus_um):
-        raise FileError(f"{folder}: {PLANES} and {FACTS} do not belong together.")
-    return scan
-
-
-def _pair(values: list[float]) -> tuple[float, float]:
-    x, y = values
-    return float(x), float(y)
-
-
-def is_scan(path: Path) -> bool:
-    """Whether a folder holds a z scan."""
-    return (path / FACTS).is_file()
 
 
 def on_coverslip(scan: ZScan, zero_um: float) -> ZScan:
     """The focus counted from where it is on the coverslip."""
-    return replace(scan, focus_um=scan.focus_um - zero_um)
+    stood_um = None if scan.stood_um is None else scan.stood_um - zero_um
+    return replace(scan, focus_um=scan.focus_um - zero_um, stood_um=stood_um)

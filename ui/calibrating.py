@@ -1,5 +1,6 @@
 """A PSF calibration as the window runs it: the scan on the rig, its beads, the search."""
 
+import math
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,32 +25,52 @@ class Scanned:
     side_px: int
 
 
-def scanning(
-    rig: "Rig",
-    stop: Event,
-    settings: "ZScanSettings",
-    lasers_mw: dict[str, float],
-    folder: Path,
-    side_px: int,
-) -> "Generator[Plane | Scanned]":
-    """Each plane as it comes, and last what was found in all; nothing is kept when stopped."""
-    from calibration.finding import find_beads
-    from calibration.z_scan import write_scan, z_scan
+@dataclass(frozen=True)
+class ScanWanted:
+    """A z scan as it was chosen. relative: positions count from where the focus stands. far: a way
+    of more than 20 um was agreed to."""
 
-    planes = []
-    with closing(z_scan(rig, settings, lasers_mw, stop)) as coming:
-        for plane in coming:
-            planes.append(plane)
-            yield plane
-    if len(planes) == len(settings.positions_um):
-        scan = write_scan(rig, planes, settings, folder)
-        yield Scanned(folder, scan, find_beads(scan, side_px), side_px)
+    settings: "ZScanSettings"
+    relative: bool
+    lasers_mw: dict[str, float]
+    folder: Path
+    side_px: int
+    far: bool = False
+
+
+def scanning(rig: "Rig", stop: Event, wanted: ScanWanted) -> "Generator[Plane | Scanned]":
+    """Each plane as it comes, and last what was found in all; also of a scan that ended early, by
+    `stop` or a failure, which is raised after it."""
+    from calibration.scan_files import kept_scan
+    from calibration.z_scan import FARTHEST_UM, focus_of
+    from dsacq.errors import UserError
+
+    settings = wanted.settings
+    if wanted.relative:
+        _, stands_um = focus_of(rig)
+        settings = settings.around(stands_um)
+    farthest_um = math.inf if wanted.far else FARTHEST_UM
+    taken = 0
+    planes = kept_scan(
+        rig, settings, wanted.folder, wanted.lasers_mw, stop, farthest_um=farthest_um
+    )
+    try:
+        with closing(planes):
+            for plane in planes:
+                taken += 1
+                yield plane
+    except UserError:
+        if taken:
+            yield opened_scan(wanted.folder, wanted.side_px)
+        raise
+    if taken:
+        yield opened_scan(wanted.folder, wanted.side_px)
 
 
 def opened_scan(folder: Path, side_px: int) -> Scanned:
     """Raises FileError or SettingsError."""
     from calibration.finding import find_beads
-    from calibration.z_scan import FACTS, is_scan, read_scan
+    from calibration.scan_files import FACTS, is_scan, read_scan
     from dsacq.errors import FileError
 
     if not is_scan(folder):
@@ -67,7 +88,8 @@ def retrieving(
     """
     from calibration.finding import bead_scan
     from calibration.result import calibrate, calibrate_pupil
-    from calibration.z_scan import MASK, on_coverslip
+    from calibration.scan_files import MASK
+    from calibration.z_scan import on_coverslip
     from dsacq.errors import SettingsError
     from dsacq.files.masks import read_mask
 

@@ -27,6 +27,7 @@ from ui.commands import (
     models,
     recordings,
     rigs,
+    scanning,
     simulating,
     tables,
     training,
@@ -62,6 +63,8 @@ app.command("models")(models.models)
 app.command("import-deepstorm3d")(models.import_deepstorm3d)
 app.command("export-onnx")(exporting.export_onnx)
 app.command("live")(live.live)
+calibrating.app.command("scan")(scanning.scan)
+calibrating.app.command("precision")(scanning.precision)
 calibrating.app.command("camera")(calibrating_camera.camera)
 calibrating.app.command("field")(calibrating_field.field)
 calibrating.app.command("stack")(calibrating_field.stack)
@@ -77,7 +80,8 @@ app.add_typer(benchmarking.app, name="benchmark")
 def _about(
     context: typer.Context,
     rig: Annotated[
-        Path | None, typer.Option("--rig", metavar="FILE", help="Rig file for the app.")
+        Path | None,
+        typer.Option("--rig", metavar="FILE", help="Rig file for the app, or `simulated`."),
     ] = None,
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
@@ -87,7 +91,7 @@ def _about(
     if context.invoked_subcommand is None:
         from ui.app import run
 
-        raise typer.Exit(run(rig))
+        raise typer.Exit(run(None if rig == Path(rigs.SIMULATED) else rig))
     if rig is not None:
         raise SettingsError("--rig before a command is for the app; give it after the command.")
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -132,6 +133,15 @@ def say(text: str) -> None:
     """A line about the work. Nothing fails because the terminal has gone."""
     with suppress(OSError):
         told.print(text, markup=False, soft_wrap=True)
+
+
+def require_agreed(what: str, option: str) -> None:
+    """Ask on the terminal whether it is meant, y or N. Raises SettingsError when it is not, and
+    where there is nobody to ask, naming the option that says so."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise SettingsError(f"{what} There is no terminal to ask on: give {option} if it is meant.")
+    if not typer.confirm(f"{what} Go on?", default=False, err=True):
+        raise SettingsError("Not done, as was answered.")
 
 
 def print_json(values: Any) -> None:

@@ -95,6 +95,12 @@ def discard(path: Path) -> None:
         path.unlink()
 
 
+def discard_folder(path: Path) -> None:
+    """Delete a folder that nobody misses; one with something in it stays."""
+    with suppress(OSError):
+        path.rmdir()
+
+
 @contextmanager
 def going_on() -> Iterator[None]:
     """For a file without which the work goes on: that another program holds it is a warning."""

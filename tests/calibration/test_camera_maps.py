@@ -48,7 +48,7 @@ def stack(name: str, frames: np.ndarray, offset: np.ndarray | None = None) -> St
 
 
 def source(name: str, frames: np.ndarray) -> Source:
-    return Source(name, len(frames), lambda: frames)
+    return Source(name, len(frames), lambda: (one for one in frames))
 
 
 def measured(dark: Source, flats: list[Source], **options) -> CameraResult:

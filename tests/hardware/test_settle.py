@@ -16,7 +16,7 @@ FIRST, SECOND = np.zeros((4, 4), np.uint8), np.ones((4, 4), np.uint8)
 class Bench:
     """Clock, SLM and camera: light moves from one place to another after a pattern has changed."""
 
-    name = "bench"
+    name, running = "bench", False
     exposure_s = 0.004
 
     def __init__(self, dead_s: float, constant_s: float, photons: float = 3000) -> None:
@@ -96,5 +96,5 @@ def test_patterns_that_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> No
 def test_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(0.0, 0.02)
     monkeypatch.setattr(bench, "next_frame", lambda timeout_s: None)
-    with pytest.raises(DeviceError, match="no frame"):
+    with pytest.raises(DeviceError, match="after 0 of 1 frames"):
         measured(bench, monkeypatch, 1.0)

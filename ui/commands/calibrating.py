@@ -1,6 +1,6 @@
 """dsacq calibrate."""
 
-from contextlib import ExitStack
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,14 +8,12 @@ import typer
 
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.names import check_name
-from ui.commands.rigs import screens
-from ui.console import Json, outcome, print_json, say, tracked, training_bar
+from ui.commands.rigs import own_file
+from ui.console import Json, print_json, say, training_bar
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_MOST_BYTES = 2e9  # of frames held at once
 
 RadiusUm = Annotated[float, typer.Option(min=0.0, help="Of the bead.")]
 SidePx = Annotated[int, typer.Option(min=15, help="Square around a bead, in a scan of a field.")]
@@ -25,50 +23,6 @@ ReportPage = Annotated[
 ]
 
 app = typer.Typer(help="Measure the microscope's PSF.", no_args_is_help=True)
-
-
-@app.command("scan")
-def scan(
-    rig_file: Annotated[Path, typer.Option("--rig", help="Rig file (TOML).")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")],
-    focus_um: Annotated[
-        str, typer.Option(metavar="FIRST:LAST", help="Positions of the focus stage, um.")
-    ],
-    step_um: Annotated[float, typer.Option(help="Between planes.")] = 0.1,
-    frames: Annotated[int, typer.Option(help="Added up in each plane.")] = 5,
-    as_json: Json = False,
-) -> None:
-    """Take images of beads at many positions of the focus, with the rig file's mask and lasers.
-
-    Example: `dsacq calibrate scan --rig rig.toml --focus-um -2:2 -o beads-1`
-    """
-    from calibration.z_scan import ZScanSettings, write_scan, z_scan
-    from dsacq.simulation.settings import chosen_mask
-    from hardware.rig import open_rig
-    from hardware.rig_file import read_rig
-
-    check_name(output)
-    if output.exists():
-        raise FileError(f"{output}: exists already; name a folder that does not.")
-    first, last = _ends(focus_um)
-    settings = ZScanSettings(
-        first_um=min(first, last), last_um=max(first, last), step_um=step_um, frames=frames
-    )
-    planes = []
-    with ExitStack() as stack:
-        rig = stack.enter_context(open_rig(read_rig(rig_file), screens(stack)))
-        used = rig.settings.use.mask
-        if used is not None:
-            rig.show(chosen_mask(used, rig.optics, rig_file.parent))
-        with tracked(len(settings.positions_um), "scanning") as advance:
-            for plane in z_scan(rig, settings):
-                planes.append(plane)
-                advance()
-        write_scan(rig, planes, settings, output)
-    if as_json:
-        print_json({"folder": output, "planes": len(planes)})
-    else:
-        say(f"{len(planes)} planes written to {output}; now: dsacq calibrate beads {output}")
 
 
 @app.command("beads")
@@ -112,7 +66,8 @@ def beads(
     from calibration.bead_scan import BeadScan
     from calibration.finding import best_beads
     from calibration.result import Calibrated, calibrate, write_result
-    from calibration.z_scan import is_scan, on_coverslip, read_scan
+    from calibration.scan_files import is_scan, read_scan
+    from calibration.z_scan import on_coverslip
     from dsacq.files.movies import open_movie
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
 
@@ -154,8 +109,9 @@ def beads(
 def pupil(
     folder: Annotated[Path, typer.Argument(help="Folder that calibrate scan made.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Mask file to write (.tif).")],
-    rig_file: Annotated[
-        Path | None, typer.Option("--rig", help="Rig file to write the alignment into.")
+    rig: Annotated[
+        str | None,
+        typer.Option("--rig", metavar="FILE", help="Rig file to write the alignment into."),
     ] = None,
     radius_um: RadiusUm = 0.05,
     passes: Annotated[int, typer.Option(min=1, help="Over all planes.")] = 60,
@@ -173,7 +129,8 @@ def pupil(
     """
     from calibration.finding import best_beads
     from calibration.result import Calibrated, calibrate_pupil, write_result
-    from calibration.z_scan import MASK, is_scan, on_coverslip, read_scan
+    from calibration.scan_files import MASK, is_scan, read_scan
+    from calibration.z_scan import on_coverslip
     from dsacq.files.masks import read_mask
     from hardware.rig_file import read_rig
     from hardware.rig_file_edit import write_alignment
@@ -183,7 +140,8 @@ def pupil(
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
     if not (folder / MASK).exists():
         raise SettingsError(f"{folder}: no mask was on the SLM; scan again with one.")
-    rig = None if rig_file is None else read_rig(rig_file)
+    rig_file = own_file(rig)
+    settings = None if rig_file is None else read_rig(rig_file)
     whole = on_coverslip(read_scan(folder), zero_um)
     one = best_beads(whole, side_px, radius_um)
     mask = read_mask(folder / MASK, optics=whole.optics)
@@ -197,96 +155,14 @@ def pupil(
     for doubt in result.doubts:
         say(f"Warning: {doubt}")
     assert result.aligned is not None
-    if rig is not None and rig_file is not None:
-        write_alignment(rig_file, result.aligned.alignment, rig.pattern.carrier)
+    if settings is not None and rig_file is not None:
+        write_alignment(rig_file, result.aligned.alignment, settings.pattern.carrier)
     if as_json:
         print_json({"file": output, "rig": rig_file} | result.quality())
         return
     say(result.summary)
     if rig_file is not None:
         say(f"Alignment written to {rig_file}.")
-
-
-@app.command("precision")
-def precision(
-    psf: Annotated[Path, typer.Argument(help="Mask file that calibrate beads or pupil wrote.")],
-    rig_file: Annotated[Path, typer.Option("--rig", help="Rig file (TOML).")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Page to write (.png or .pdf).")],
-    focus_um: Annotated[
-        str, typer.Option(metavar="FIRST:LAST", help="Positions of the focus stage, um.")
-    ],
-    step_um: Annotated[float, typer.Option(help="Between positions.")] = 0.25,
-    frames: Annotated[int, typer.Option(help="At each position.")] = 50,
-    radius_um: RadiusUm = 0.05,
-    side_px: SidePx = 61,
-    as_json: Json = False,
-) -> None:
-    """Localize a bead again and again at each focus: spread against the Cramer-Rao bound, and bias.
-
-    Example: `dsacq calibrate precision psf.tif --rig rig.toml --focus-um=-1.5:1.5 -o precision.png`
-    """
-    import numpy as np
-
-    from calibration.finding import usable_beads
-    from calibration.precision import held_bead, localized, precision_page
-    from calibration.result import measured_model
-    from calibration.z_scan import ZScanSettings, scan_of, z_scan
-    from dsacq.files.masks import read_mask
-    from dsacq.physics.camera import IdealCamera
-    from dsacq.simulation.settings import chosen_mask
-    from hardware.rig import open_rig
-    from hardware.rig_file import read_rig
-
-    settings = read_rig(rig_file)
-    mask = read_mask(psf, optics=settings.optics)
-    model = measured_model(psf, settings.psf)
-    first, last = _ends(focus_um)
-    wanted = ZScanSettings(
-        first_um=min(first, last), last_um=max(first, last), step_um=step_um, frames=frames
-    )
-    planes = []
-    with ExitStack() as stack:
-        rig = stack.enter_context(open_rig(settings, screens(stack)))
-        roi, count = rig.camera.roi, len(wanted.positions_um) * frames
-        if 4 * count * roi.width * roi.height > _MOST_BYTES:
-            raise SettingsError(
-                f"{count} frames of {roi.width} x {roi.height} pixels are too many to be held; "
-                "choose a smaller region of the camera, or fewer frames."
-            )
-        if settings.use.mask is not None:
-            rig.show(chosen_mask(settings.use.mask, rig.optics, rig_file.parent))
-        with tracked(len(wanted.positions_um), "scanning") as advance:
-            for plane in z_scan(rig, wanted, keep_frames=True):
-                planes.append(plane)
-                advance()
-        scan, noise = scan_of(rig, planes, wanted), rig.noise() or IdealCamera()
-    held = held_bead(planes, usable_beads(scan, side_px)[0], side_px)
-    fits = localized(held, mask, scan.optics, model, noise, radius_um)
-    with tracked(len(held), "localizing") as advance:
-        found = outcome(fits, lambda _: advance())
-    ratio = np.median([one.ratio for one in found], axis=0).tolist()
-    bias_nm = [1e3 * float(max(abs(one.bias_um[axis]) for one in found)) for axis in range(3)]
-    told = (
-        f"Spread over bound, median: x {ratio[0]:.2f}, y {ratio[1]:.2f}, z {ratio[2]:.2f}; largest "
-        f"bias: x {bias_nm[0]:.1f}, y {bias_nm[1]:.1f}, z {bias_nm[2]:.1f} nm."
-    )
-    precision_page(found, output, f"{psf.name}: {told}")
-    if as_json:
-        print_json(
-            {
-                "file": output,
-                "focus_um": [one.focus_um for one in found],
-                "std_nm": [(1e3 * one.std_um).tolist() for one in found],
-                "bound_nm": [(1e3 * one.bound_um).tolist() for one in found],
-                "bias_nm": [(1e3 * one.bias_um).tolist() for one in found],
-                "photons": [one.photons for one in found],
-                "median_ratio": ratio,
-                "largest_bias_nm": bias_nm,
-            }
-        )
-        return
-    say(told)
-    say(f"Page written to {output}.")
 
 
 def focus_positions(text: str | None, positions: Path | None, count: int) -> "NDArray[np.float64]":
@@ -296,7 +172,7 @@ def focus_positions(text: str | None, positions: Path | None, count: int) -> "ND
     if (text is None) == (positions is None):
         raise SettingsError("Give the focus of the planes, by --focus-um or by --positions.")
     if text is not None:
-        first, last = _ends(text)
+        first, last = focus_ends(text)
         return np.linspace(first, last, count)
     assert positions is not None
     try:
@@ -310,13 +186,14 @@ def focus_positions(text: str | None, positions: Path | None, count: int) -> "ND
     return np.asarray(listed)
 
 
-def _ends(text: str) -> tuple[float, float]:
+def focus_ends(text: str, option: str = "--focus-um") -> tuple[float, float]:
+    """The two numbers of FIRST:LAST, um. Raises SettingsError."""
     try:
         first, last = (float(part) for part in text.split(":"))
     except ValueError:
-        raise SettingsError(
-            f"--focus-um {text}: expected two numbers, as in -2:2, in um."
-        ) from None
+        raise SettingsError(f"{option} {text}: expected two numbers, as in -2:2, in um.") from None
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise SettingsError(f"{option} {text}: expected two finite numbers, as in -2:2, in um.")
     if first == last:
-        raise SettingsError(f"--focus-um {text}: the two ends are the same.")
+        raise SettingsError(f"{option} {text}: the two ends are the same.")
     return first, last

@@ -8,7 +8,7 @@ import typer
 
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.names import check_name
-from ui.commands.rigs import screens
+from ui.commands.rigs import SIMULATED, rig_settings, screens
 from ui.console import Json, outcome, print_json, say, tracked
 
 
@@ -21,10 +21,13 @@ def camera(
         list[Path] | None,
         typer.Option(help="Recording of steady light; give several, of other brightness."),
     ] = None,
-    rig_file: Annotated[
-        Path | None,
+    rig: Annotated[
+        str | None,
         typer.Option(
-            "--rig", help="Rig file: gets the result; frames are taken there without --dark."
+            "--rig",
+            metavar="FILE",
+            help="Rig file: gets the result; frames are taken there without --dark. `simulated`: a "
+            "bench that is computed.",
         ),
     ] = None,
     frames: Annotated[int, typer.Option(min=50, help="Of each stack, on the rig.")] = 500,
@@ -57,13 +60,12 @@ def camera(
     )
     from dsacq.physics.camera import without_maps
     from hardware.rig import open_rig
-    from hardware.rig_file import read_rig
     from hardware.rig_file_edit import write_noise
 
     check_name(output)
     if output.exists():
         raise FileError(f"{output}: exists already; name a folder that does not.")
-    settings = None if rig_file is None else read_rig(rig_file)
+    settings = None if rig is None else rig_settings(rig)
     with ExitStack() as opened:
         if dark is not None and flat:
             sources = movie_source(dark), [movie_source(one) for one in flat]
@@ -73,8 +75,8 @@ def camera(
             raise SettingsError("Give recordings by --dark and --flat, or a rig by --rig.")
         else:
             exposures_s = parsed_exposures(exposures_ms)
-            rig = opened.enter_context(open_rig(settings, screens(opened)))
-            sources = rig_sources(rig, exposures_s, frames)
+            bench = opened.enter_context(open_rig(settings, screens(opened)))
+            sources = rig_sources(bench, exposures_s, frames)
         of = sum(one.count for one in (sources[0], *sources[1]))
         of += sources[0].count if em_electrons_per_adu is not None else 0
         work = measure_camera(
@@ -85,6 +87,7 @@ def camera(
         with tracked(of, "measuring") as advance:
             result = outcome(work, lambda _: advance())
     write_camera(result, output)
+    rig_file = None if rig in (None, SIMULATED) else Path(rig)
     if rig_file is not None:
         write_noise(rig_file, noise_table(result, output, rig_file))
     for remark in result.maps.remarks:

@@ -33,7 +33,8 @@ def field(
     from calibration.field import field_map, field_page
     from calibration.finding import bead_scan, usable_beads
     from calibration.result import measured_model
-    from calibration.z_scan import is_scan, on_coverslip, read_scan
+    from calibration.scan_files import is_scan, read_scan
+    from calibration.z_scan import on_coverslip
     from dsacq.files.masks import read_mask
 
     if not is_scan(folder):
@@ -79,7 +80,7 @@ def stack(
     """
     from calibration.finding import best_beads
     from calibration.psf_stack import average_psf, write_psf_stack
-    from calibration.z_scan import is_scan, read_scan
+    from calibration.scan_files import is_scan, read_scan
 
     if not is_scan(folder):
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")

@@ -10,7 +10,7 @@ import typer
 
 from dsacq.errors import FileError, SettingsError, UserError
 from dsacq.files.names import check_name
-from ui.commands.rigs import SIMULATED, rig_settings, screens, serve_screens
+from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens, serve_screens
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
 
 if TYPE_CHECKING:
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from hardware.rig_file import RigSettings
 
 rig_app = typer.Typer(no_args_is_help=True, help="Check the devices of a rig.")
-
-RigFile = Annotated[
-    str,
-    typer.Option("--rig", metavar="FILE", help="Rig file; `simulated`: a bench that is computed."),
-]
 
 
 def live(

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from hardware.slm_screen import ScreenSLMSettings
 
 SIMULATED = "simulated"
+RigFile = Annotated[
+    str,
+    typer.Option("--rig", metavar="FILE", help="Rig file; `simulated`: a bench that is computed."),
+]
 _GRATING_PX, _DELAYS = 20, 21
 app = typer.Typer(no_args_is_help=True, help="Check the devices of a rig.")
 
@@ -131,8 +135,8 @@ def levels(
     settings = rig_settings(file)
     if settings.slm is None:
         raise SettingsError(f"{file}: has no table slm, so there is nothing to measure.")
-    if keep and file == SIMULATED:
-        raise SettingsError("The simulated bench has no file to write into.")
+    if keep:
+        own_file(file)
     seen = []
     with ExitStack() as stack:
         rig = stack.enter_context(open_rig(settings, screens(stack)))
@@ -161,6 +165,18 @@ def rig_settings(rig: str) -> "RigSettings":
     from hardware.rig_file import read_rig, simulated_rig
 
     return simulated_rig() if rig == SIMULATED else read_rig(Path(rig))
+
+
+def rig_folder(rig: str) -> Path:
+    """That paths in the rig file's [use] are relative to."""
+    return Path() if rig == SIMULATED else Path(rig).parent
+
+
+def own_file(rig: str | None) -> Path | None:
+    """Of a rig, for what is written into it. Raises SettingsError for the simulated bench."""
+    if rig == SIMULATED:
+        raise SettingsError("The simulated bench has no file to write into.")
+    return None if rig is None else Path(rig)
 
 
 def screens(stack: ExitStack) -> "Callable[[str, ScreenSLMSettings], SLM]":

@@ -1,5 +1,6 @@
 """From a z scan of beads to the PSF of this microscope."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,11 +8,12 @@ from PyQt6.QtCore import QSettings, pyqtSignal
 from PyQt6.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from dsacq.errors import UserError
-from ui.calibrating import Scanned, opened_scan, retrieving, scanning
+from ui.calibrating import Scanned, ScanWanted, opened_scan, retrieving, scanning
 from ui.job import Job
 from ui.latest import Latest
 from ui.panels.calibrate_psf import PsfBox
 from ui.panels.calibrate_scan import ScanBox
+from ui.panels.readings import RigState, readings_of
 from ui.session import Activity, Session, told
 from ui.theme import AMBER
 
@@ -28,11 +30,13 @@ class CalibratePanel(QWidget):
     plane_shown = pyqtSignal(object)
     alignment_wanted = pyqtSignal(object)
     wanted_for_training = pyqtSignal(object)
+    _stands = pyqtSignal(object, float)  # a ScanWanted, and where the focus stands, um
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self._job: Job | None = None
+        self._asked: ScanWanted | None = None  # a scan that waits for an answer
         self._reading = Latest("opening a z scan", self)
         self._scan_box, self._psf_box = scan, psf = ScanBox(), PsfBox()
         self.first, self.last, self.step = scan.first, scan.last, scan.step
@@ -59,6 +63,9 @@ class CalibratePanel(QWidget):
     def _connect(self) -> None:
         self.scan_button.clicked.connect(self.scan)
         self._scan_box.open_wanted.connect(self.open)
+        self._scan_box.agreed.connect(self._on_agreed)
+        self._stands.connect(self._on_stands)
+        readings_of(self._session).taken.connect(self._on_reading)
         self.side.valueChanged.connect(self._find_again)
         self._psf_box.bead_chosen.connect(self._show_state)
         self.retrieve_button.clicked.connect(self.retrieve)
@@ -84,15 +91,51 @@ class CalibratePanel(QWidget):
         if folder.exists():  # also where none is named
             self._warn(self.tr("{} exists already; name a folder that does not.").format(folder))
             return
-        lasers_mw, side_px = dict(self._session.lasers_mw), self.side.value()
+        wanted = ScanWanted(
+            settings,
+            self._scan_box.relative,
+            dict(self._session.lasers_mw),
+            folder,
+            self.side.value(),
+        )
         self._tell("")
-        self.bar.setRange(0, len(settings.positions_um))
+        self._asked = None
+        self._session.ask(lambda rig: self._tell_position(rig, wanted))
+
+    def _tell_position(self, rig: "Rig", wanted: ScanWanted) -> None:
+        """In the thread of the commands."""
+        from calibration.z_scan import focus_of
+
+        self._stands.emit(wanted, focus_of(rig)[1])
+
+    def _on_stands(self, wanted: ScanWanted, stands_um: float) -> None:
+        from calibration.z_scan import FARTHEST_UM, farthest
+
+        way_um = farthest(wanted.settings, 0.0 if wanted.relative else stands_um)
+        if way_um <= FARTHEST_UM:
+            self._begin(wanted)
+            return
+        self._asked = replace(wanted, far=True)
+        self._scan_box.ask()
+        self._warn(
+            self.tr("The focus stands at {:.2f} µm; this scan takes it {:.1f} µm away.").format(
+                stands_um, way_um
+            )
+        )
+
+    def _on_agreed(self) -> None:
+        wanted, self._asked = self._asked, None
+        self._scan_box.agree_button.hide()
+        if wanted is not None:
+            self._tell("")
+            self._begin(wanted)
+
+    def _begin(self, wanted: ScanWanted) -> None:
+        self.bar.setRange(0, len(wanted.settings.positions_um))
         self.bar.setValue(0)
         self.bar.setFormat(self.tr("plane %v of %m"))
         self._session.calibrate(
-            lambda rig, stop: scanning(rig, stop, settings, lasers_mw, folder, side_px),
-            "z scan",
-            self._on_item,
+            lambda rig, stop: scanning(rig, stop, wanted), "z scan", self._on_item
         )
 
     def open(self, folder: Path) -> None:
@@ -129,7 +172,7 @@ class CalibratePanel(QWidget):
             self._job.ask_to_stop()
         elif self._session.activity is Activity.calibrating:
             self._session.end()
-            self._tell(self.tr("Stopped; the scan is not kept."))
+            self._tell(self.tr("Stopped. Planes that were taken are kept."))
 
     def save_result(self, path: Path) -> None:
         """Write the phase, its quality and its page."""
@@ -175,6 +218,9 @@ class CalibratePanel(QWidget):
             self._scan_box.set_limits(rig.focus.limits_um)
         self._show_state()
 
+    def _on_reading(self, state: RigState) -> None:
+        self._scan_box.show_position(state.position_um.get("focus"))
+
     def _on_item(self, item: Any) -> None:
         if isinstance(item, Scanned):
             self._on_scanned(item)
@@ -193,11 +239,13 @@ class CalibratePanel(QWidget):
         self._psf_box.show_scanned(scanned)
         planes = scanned.scan.planes
         usable = sum(not bead.problem for bead in scanned.beads)
-        self._tell(
-            self.tr("{}: {} planes, {} beads, {} to use.").format(
-                scanned.folder.name, len(planes), len(scanned.beads), usable
-            )
+        told = self.tr("{}: {} planes, {} beads, {} to use.").format(
+            scanned.folder.name, len(planes), len(scanned.beads), usable
         )
+        if scanned.scan.shortfall:
+            self._warn(f"{told} {scanned.scan.shortfall}")
+        else:
+            self._tell(told)
         self.plane_shown.emit(planes[len(planes) // 2])
         self._show_state()
 
