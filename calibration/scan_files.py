@@ -29,6 +29,7 @@ from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import discard, discard_folder, going_on, write_atomically
 from dsacq.files.masks import write_mask
 from dsacq.files.names import make_folder
+from dsacq.files.paths import is_there
 from dsacq.files.reading import reading
 from dsacq.files.tiff import read_planes
 from dsacq.files.tiff_writer import TiffPages
@@ -192,7 +193,7 @@ def read_scan(folder: Path) -> ZScan:
 
 def is_scan(path: Path) -> bool:
     """Whether a folder holds a z scan."""
-    return (path / FACTS).is_file()
+    return is_there(path / FACTS, Path.is_file)
 
 
 def _planes(folder: Path, count: int, exact: bool) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """The command line: `dsacq COMMAND ...`."""
 
+import io
 import logging
 import sys
 import traceback
@@ -11,6 +12,7 @@ from platformdirs import user_log_path
 
 from dsacq.ends import ENDS
 from dsacq.errors import NO_MEMORY, SettingsError, UserError, is_out_of_memory
+from dsacq.files.names import is_text
 from dsacq.version import software
 from ui.commands import (
     analysing,
@@ -98,14 +100,33 @@ def _about(
 
 def program() -> None:
     """Run a command as a process of its own."""
+    _write_anything()
     ENDS.leave_after()
     main()
+
+
+def _write_anything() -> None:
+    """What the console's code page or a pipe's encoding lacks is written as its number, and no
+    letter in a name ends a command. Standard error is so by itself; there may be no output."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _require_text(arguments: list[str]) -> None:
+    """Before anything is done: tables, models and figures cannot be told such names."""
+    for one in arguments:
+        if not is_text(one):
+            raise SettingsError(
+                f"{one}: has bytes that are no letters in the encoding of this system's names; "
+                "rename the file or folder."
+            )
 
 
 def main() -> None:
     """Run a command. A mistake of the user ends in one sentence and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
+        _require_text(sys.argv[1:])
         with ENDS.watching():
             app()
     except UserError as error:
@@ -138,7 +159,8 @@ def _recorded(error: BaseException) -> Path:
     folder = user_log_path("dsacq", appauthor=False, ensure_exists=True)
     path = folder / "last-failure.txt"
     trace = "".join(traceback.format_exception(error))
-    path.write_text(f"{software()}\n{sys.argv}\n{trace}", encoding="utf-8")
+    told = f"{software()}\n{sys.argv}\n{trace}"
+    path.write_text(told, encoding="utf-8", errors="backslashreplace")
     return path
 
 

@@ -19,6 +19,7 @@ from dsacq.files.atomic import write_atomically
 from dsacq.files.change_remarks import change_remarks
 from dsacq.files.localizations import read_localizations
 from dsacq.files.movies import Movie, open_movie
+from dsacq.files.paths import is_there
 from dsacq.files.recording import LOCALIZATIONS, Facts, changes_of, is_recording, read_facts
 from dsacq.version import software
 
@@ -42,7 +43,7 @@ def recording_report(folder: Path, table: Path | None, output: Path) -> Generato
         raise FileError(f"{folder}: is no recording of dsacq.")
     facts = read_facts(folder)
     own = folder / LOCALIZATIONS
-    chosen = table if table is not None else own if own.is_file() else None
+    chosen = table if table is not None else own if is_there(own, Path.is_file) else None
     found = None if chosen is None else read_localizations(chosen)
     remarks = change_remarks(changes_of(folder, facts))
     parts = [
@@ -68,7 +69,7 @@ def recording_report(folder: Path, table: Path | None, output: Path) -> Generato
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>"
     )
-    write_atomically(output, page.encode())
+    write_atomically(output, page.encode(errors="backslashreplace"))
 
 
 def _overview(facts: Facts, found: Localizations | None, chosen: Path | None) -> str:

@@ -8,7 +8,9 @@ from dsacq.data import POSITION, Localizations
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.columns import first_fault
 from dsacq.files.csv_tables import read_csv, write_csv, write_thunderstorm
+from dsacq.files.names import check_file
 from dsacq.files.parquet import read_parquet, write_parquet
+from dsacq.files.paths import is_there
 from dsacq.files.picasso import read_picasso, write_picasso
 
 
@@ -44,6 +46,19 @@ def format_of(path: Path) -> str:
     )
 
 
+def check_table(path: Path, format: str | None = None) -> None:
+    """Refuse what `write_localizations` could not write, before the work for it. Raises FileError,
+    SettingsError."""
+    chosen = format_of(path) if format is None else format
+    if chosen not in FORMATS:
+        raise SettingsError(f"format = {chosen!r}: expected one of {', '.join(FORMATS)}.")
+    if path.suffix.lower() not in FORMATS[chosen].endings:
+        raise SettingsError(
+            f"{path}: a file of the format {chosen} ends in {' or '.join(FORMATS[chosen].endings)}."
+        )
+    check_file(path)
+
+
 def read_localizations(path: Path, *, pixel_um: float | None = None) -> Localizations:
     """Localizations from a file; its ending chooses the reader, a CSV's header its kind.
 
@@ -52,7 +67,7 @@ def read_localizations(path: Path, *, pixel_um: float | None = None) -> Localiza
     and SettingsError for an impossible pixel_um.
     """
     _check_pixel(pixel_um)
-    if not path.is_file():
+    if not is_there(path, Path.is_file):
         raise FileError(f"{path}: there is no such file.")
     match format_of(path):
         case "parquet":
@@ -76,13 +91,8 @@ def write_localizations(
     sample, which Picasso needs where origin does not tell it. Raises FileError, SettingsError.
     """
     _check_pixel(pixel_um)
+    check_table(path, format)
     chosen = format_of(path) if format is None else format
-    if chosen not in FORMATS:
-        raise SettingsError(f"format = {chosen!r}: expected one of {', '.join(FORMATS)}.")
-    if path.suffix.lower() not in FORMATS[chosen].endings:
-        raise SettingsError(
-            f"{path}: a file of the format {chosen} ends in {' or '.join(FORMATS[chosen].endings)}."
-        )
     table = localizations.table
     fault = first_fault(table["frame"].to_numpy(), [table[name].to_numpy() for name in POSITION])
     if fault:

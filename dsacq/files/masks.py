@@ -27,6 +27,7 @@ from dsacq.files.mask_checks import (
     require_shape,
 )
 from dsacq.files.matlab import read_matlab
+from dsacq.files.names import check_file
 from dsacq.files.reading import mapped_array, reading, require_size
 from dsacq.files.tiff_pages import check_page
 from dsacq.physics.masks import PhaseMask
@@ -86,10 +87,17 @@ def read_phase(path: Path) -> NDArray[np.float32]:
     return checked_phase(path, stored)
 
 
-def write_mask(mask: PhaseMask, path: Path) -> None:
-    """Write a float32 TIFF that `read_mask` reads back exactly. Raises FileError."""
+def check_mask_file(path: Path) -> None:
+    """Refuse what `write_mask` could not write, before the work for it. Raises FileError."""
     if path.suffix.lower() not in _TIFF:
         raise FileError(f"{path}: masks are written as {' or '.join(_TIFF)}; choose that ending.")
+    check_file(path)
+
+
+def write_mask(mask: PhaseMask, path: Path) -> None:
+    """Write a float32 TIFF that `read_mask` reads back exactly. Raises FileError, as
+    `check_mask_file` too."""
+    check_mask_file(path)
     description = json.dumps(
         {
             "kind": _KIND,

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from dsacq.errors import FileError
+from dsacq.files.paths import is_there
 
 _FORBIDDEN: Final = '<>:"/\\|?*'
 _DEVICES: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])")
-_LONGEST: Final = 255  # of a name, in bytes where they count, in UTF-16 units where those do
+# Of a name, in bytes where they count, in UTF-16 units where those do: disks take 255, and files
+# beside it have longer names, as `NAME.checkpoint.partial`.
+_LONGEST: Final = 200
 _LONGEST_PATH: Final = 259  # on Windows as it comes
 _ROOM: Final = len("/localizations.parquet.partial")  # the longest name within a recording
 
@@ -28,9 +31,17 @@ def fault_of_name(name: str) -> str:
         return "must not end with a dot or a blank"
     if _DEVICES.fullmatch(name.partition(".")[0].rstrip(" ").lower()):
         return f"{name.partition('.')[0].rstrip(' ')} means a device on Windows"
-    if max(len(os.fsencode(name)), len(name.encode("utf-16-le", "surrogatepass")) // 2) > _LONGEST:
-        return f"is longer than the {_LONGEST} characters that a disk takes"
+    if not is_text(name):
+        return "has bytes that are no letters"
+    if max(len(os.fsencode(name)), len(name.encode("utf-16-le")) // 2) > _LONGEST:
+        return f"is longer than {_LONGEST} characters"
     return ""
+
+
+def is_text(name: str) -> bool:
+    """Whether a name, as the system gave it, is of letters; bytes that are none in its encoding
+    cannot be told to libraries, nor written into other files."""
+    return not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def check_name(path: Path) -> None:
@@ -39,7 +50,7 @@ def check_name(path: Path) -> None:
     The folders above it that are not there either count too. Raises FileError.
     """
     for one in (path, *path.parents):
-        if not one.name or one.name == ".." or _exists(one):
+        if not one.name or one.name == ".." or _is_there(one):
             break
         if fault := fault_of_name(one.name):
             raise FileError(
@@ -52,6 +63,18 @@ def check_name(path: Path) -> None:
         )
 
 
+def check_file(path: Path) -> None:
+    """Refuse a file that could not be written, before the work for it is done: as `check_name`,
+    and where its folder is missing or it is a folder itself. Raises FileError."""
+    check_name(path)
+    if not is_there(path.parent, Path.is_dir):
+        raise FileError(
+            f"{path}: cannot be written, as the folder {path.parent} does not exist; make it first."
+        )
+    if is_there(path, Path.is_dir):
+        raise FileError(f"{path}: cannot be written, as it is a folder; choose another name.")
+
+
 def make_folder(path: Path, *, new: bool = False) -> None:
     """Make a folder and those above it; new: which must not be there yet. Raises FileError."""
     check_name(path)
@@ -61,12 +84,9 @@ def make_folder(path: Path, *, new: bool = False) -> None:
         raise FileError(f"{path}: cannot be made ({error.strerror or error}).") from None
 
 
-def _exists(path: Path) -> bool:
+def _is_there(path: Path) -> bool:
     """Whether there is a file or folder; what Windows takes for a device is neither."""
-    try:
-        return path.is_file() or path.is_dir()
-    except OSError:  # a name that is too long, say
-        return False
+    return is_there(path, Path.is_file) or is_there(path, Path.is_dir)
 
 
 def _shortened(path: Path) -> str:

@@ -32,6 +32,7 @@ from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.atomic import replacing
 from dsacq.files.image_description import json_object
+from dsacq.files.paths import is_there
 from dsacq.files.reading import parsed_json
 from dsacq.frame_times import FrameTimes
 
@@ -104,7 +105,7 @@ class Facts:
 
 def is_recording(folder: Path) -> bool:
     """Whether a folder is a recording."""
-    return (folder / FACTS).is_file()
+    return is_there(folder / FACTS, Path.is_file)
 
 
 def movie_file(folder: Path, part: int) -> Path:

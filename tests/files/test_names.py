@@ -25,8 +25,8 @@ from dsacq.files.names import check_name, fault_of_name, make_folder
         "auxiliary.toml",
         "a.con",
         "nul-1",
-        "x" * 255,
-        "μ" * 127,
+        "x" * 200,
+        "μ" * 100,
     ],
 )
 def test_good_names(name: str) -> None:
@@ -45,9 +45,11 @@ def test_good_names(name: str) -> None:
         ("a<b>c", "must not contain < >"),
         *((f"a{one}b", "control characters") for one in "\t\n\r\x00\x1b"),
         *((name, "is empty") for name in ("", " ", "...", ". .")),
-        ("x" * 256, "longer than the 255"),
-        ("μ" * 128, "longer than the 255"),  # as bytes, which count on Linux
-        ("x" * 259, "longer than the 255"),
+        ("x" * 201, "longer than 200"),
+        ("μ" * 101, "longer than 200"),  # as bytes, which count on Linux
+        ("x" * 259, "longer than 200"),
+        ("Z\udce4hler", "no letters"),  # a byte that is none in UTF-8
+        ("\ud83d", "no letters"),  # half of a character, as Windows lets names be
     ],
 )
 def test_bad_names(name: str, said: str) -> None:
@@ -85,7 +87,7 @@ def test_files_that_are_there_may_be_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [256, 259, 5000])
 def test_a_name_that_is_too_long_is_told_in_a_sentence(tmp_path: Path, length: int) -> None:
-    with pytest.raises(FileError, match="longer than the 255") as told:
+    with pytest.raises(FileError, match="longer than 200") as told:
         make_folder(tmp_path / ("x" * length))
     assert len(str(told.value)) < 700
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsacq.errors import SettingsError
+from dsacq.errors import FileError, SettingsError
+from dsacq.files.names import check_file
 from ui.commands.tables import PixelUm
 from ui.console import Json, outcome, print_json, say, training_bar
 
@@ -96,7 +97,7 @@ def filter_rows(
     output: Output,
     where: Annotated[
         str | None,
-        typer.Option(help="Condition on columns, such as 'photons > 2000 and sigma_z_um < 0.05'."),
+        typer.Option(help='Condition on columns, such as "photons > 2000 and sigma_z_um < 0.05".'),
     ] = None,
     duplicates_nm: Annotated[
         float | None,
@@ -111,7 +112,7 @@ def filter_rows(
 ) -> None:
     """Keep the localizations that fulfil a condition.
 
-    Example: `dsacq filter positions.parquet -o good.parquet --where 'photons > 2000'`
+    Example: `dsacq filter positions.parquet -o good.parquet --where "photons > 2000"`
     """
     from dsacq.analysis.merging import local_density, without_duplicates
     from dsacq.analysis.row_filter import parsed, passing
@@ -155,7 +156,9 @@ def drift(
 
     from dsacq.analysis.drift import corrected, drift_picture, estimate_drift, fiducial_drift
     from dsacq.files.atomic import replacing
+    from dsacq.files.figures import check_figure
 
+    check_figure(picture)
     found = _read(table, output, pixel_um)
     if fiducials is not None:
         try:
@@ -204,14 +207,11 @@ def resolution(
     Correct drift before; link or merge, so that views of one molecule do not count as structure.
     Example: `dsacq resolution still.parquet -o frc.png`
     """
-    from dsacq.analysis.resolution import (
-        PLANES,
-        line_profile,
-        ring_correlation,
-        rings_picture,
-    )
+    from dsacq.analysis.resolution import PLANES, line_profile, ring_correlation, rings_picture
+    from dsacq.files.figures import check_figure
     from dsacq.files.localizations import read_localizations
 
+    check_figure(output)
     found = read_localizations(table, pixel_um=pixel_um)
     results = [ring_correlation(found, plane, pixel_nm / 1e3) for plane in PLANES]
     if output is not None:
@@ -262,6 +262,7 @@ def render(
     from dsacq.analysis.rendering_picture import Method
     from dsacq.files.localizations import read_localizations
 
+    check_file(output)
     found = read_localizations(table, pixel_um=pixel_um)
     chosen = cast(Method, method)
     if output.name.lower().endswith(".ome.tif"):
@@ -328,8 +329,10 @@ def motion(
     """
     from dsacq.analysis.motion_picture import motion_picture, motion_report
     from dsacq.analysis.rigid_motion import rigid_motion
+    from dsacq.files.figures import check_figure
     from dsacq.files.localizations import read_localizations
 
+    check_figure(output)
     found = read_localizations(table, pixel_um=pixel_um)
     turned = None
     if rigid:
@@ -360,10 +363,10 @@ def report(
     Example: `dsacq report nucleus-1 -o nucleus-1.html`
     """
     from dsacq.analysis.report import recording_report
-    from dsacq.errors import FileError
 
     if output.suffix.lower() not in (".html", ".htm"):
         raise FileError(f"{output}: a report's name ends in .html.")
+    check_file(output)
     with training_bar(4, 0, "reporting") as show:
         for number, what in enumerate(recording_report(folder, table, output)):
             show(number, what)
@@ -371,9 +374,9 @@ def report(
 
 
 def _read(table: Path, output: Path, pixel_um: float | None) -> "Localizations":
-    from dsacq.files.localizations import format_of, read_localizations
+    from dsacq.files.localizations import check_table, read_localizations
 
-    format_of(output)  # a wrong ending is told before the work
+    check_table(output)
     return read_localizations(table, pixel_um=pixel_um)
 
 

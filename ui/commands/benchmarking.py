@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import SettingsError
-from dsacq.files.names import make_folder
+from dsacq.files.names import check_name, make_folder
 from ui.commands.models import find_model
 from ui.console import Device, DeviceName, Json, print_json, say, tracked
 
@@ -61,6 +61,7 @@ def accuracy(
     from dsacq.device import chosen_device
     from dsacq.simulation.settings import chosen_mask, read_simulation
 
+    check_name(output)
     counts = _densities(densities)
     if not radius_nm > 0:
         raise SettingsError(f"radius {radius_nm} nm is not above 0.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import FileError, SettingsError
-from dsacq.files.names import check_name
+from dsacq.files.paths import is_there
 from ui.commands.rigs import own_file
 from ui.console import Json, print_json, say, training_bar
 
@@ -71,7 +71,7 @@ def beads(
     from dsacq.files.movies import open_movie
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
 
-    check_name(output)
+    _check_outputs(output, picture)
     if is_scan(stack):
         whole = on_coverslip(read_scan(stack), zero_um)
         known_optics, psf = whole.optics, whole.psf
@@ -135,10 +135,10 @@ def pupil(
     from hardware.rig_file import read_rig
     from hardware.rig_file_edit import write_alignment
 
-    check_name(output)
+    _check_outputs(output, picture)
     if not is_scan(folder):
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
-    if not (folder / MASK).exists():
+    if not is_there(folder / MASK):
         raise SettingsError(f"{folder}: no mask was on the SLM; scan again with one.")
     rig_file = own_file(rig)
     settings = None if rig_file is None else read_rig(rig_file)
@@ -163,6 +163,14 @@ def pupil(
     say(result.summary)
     if rig_file is not None:
         say(f"Alignment written to {rig_file}.")
+
+
+def _check_outputs(mask: Path, page: Path | None) -> None:
+    from dsacq.files.figures import check_figure
+    from dsacq.files.masks import check_mask_file
+
+    check_mask_file(mask)
+    check_figure(page)
 
 
 def focus_positions(text: str | None, positions: Path | None, count: int) -> "NDArray[np.float64]":

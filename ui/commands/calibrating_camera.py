@@ -8,6 +8,7 @@ import typer
 
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.names import check_name
+from dsacq.files.paths import is_there
 from ui.commands.rigs import SIMULATED, rig_settings, screens
 from ui.console import Json, outcome, print_json, say, tracked
 
@@ -63,7 +64,7 @@ def camera(
     from hardware.rig_file_edit import write_noise
 
     check_name(output)
-    if output.exists():
+    if is_there(output):
         raise FileError(f"{output}: exists already; name a folder that does not.")
     settings = None if rig is None else rig_settings(rig)
     with ExitStack() as opened:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dsacq.errors import FileError
-from dsacq.files.names import check_name
+from dsacq.files.names import check_file
 from ui.commands.calibrating import RadiusUm, SidePx, ZeroUm, focus_positions
 from ui.console import Json, outcome, print_json, say, training_bar
 
@@ -35,8 +35,10 @@ def field(
     from calibration.result import measured_model
     from calibration.scan_files import is_scan, read_scan
     from calibration.z_scan import on_coverslip
+    from dsacq.files.figures import check_figure
     from dsacq.files.masks import read_mask
 
+    check_figure(output)
     if not is_scan(folder):
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
     whole = on_coverslip(read_scan(folder), zero_um)
@@ -82,6 +84,7 @@ def stack(
     from calibration.psf_stack import average_psf, write_psf_stack
     from calibration.scan_files import is_scan, read_scan
 
+    check_file(output)
     if not is_scan(folder):
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
     whole = read_scan(folder)
@@ -124,12 +127,11 @@ def truth(
 
     from calibration.bead_scan import BeadScan
     from calibration.z_truth import agreement, heights
-    from dsacq.files.localizations import format_of, read_localizations, write_localizations
+    from dsacq.files.localizations import check_table, read_localizations, write_localizations
     from dsacq.files.movies import open_movie
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
 
-    check_name(output)
-    format_of(output)
+    check_table(output)
     known = read_optics(optics)
     with open_movie(stack) as movie:
         planes = np.stack([plane for _, plane in movie.frames()]).astype(np.float64)

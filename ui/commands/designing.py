@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsacq.errors import FileError, SettingsError
-from dsacq.files.names import check_name
+from dsacq.errors import SettingsError
 from ui.commands.training import MaxMinutes, Resume, told_of
 from ui.console import Device, DeviceName, Json, print_json, say, training_bar
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from dsacq.design.settings import DesignSettings
     from dsacq.physics.masks import PhaseMask
     from dsacq.training.train import Progress
-
-_ENDINGS = (".tif", ".tiff")
 
 
 def design(
@@ -40,13 +37,10 @@ def design(
     Example: `dsacq design design-learned.toml -o learned.tif --max-minutes 30`
     """
     from dsacq.design.settings import FisherDesign, read_design
+    from dsacq.files.masks import check_mask_file
     from dsacq.simulation.settings import chosen_mask
 
-    if output.suffix.lower() not in _ENDINGS:
-        raise FileError(f"{output}: a mask's file name ends in .tif.")
-    check_name(output)
-    if not output.parent.is_dir():
-        raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
+    check_mask_file(output)
     if max_minutes is not None and max_minutes <= 0:
         raise SettingsError(f"max-minutes {max_minutes:g} is not above 0.")
     settings = read_design(config)

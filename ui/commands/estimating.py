@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import FileError
-from dsacq.files.names import check_name
+from dsacq.files.names import check_file
 from ui.commands.localizing import Frames, MovieFile, chosen_roi, microscope_told
 from ui.console import Device, DeviceName, Json, frame_range, print_json, say, tracked
 
@@ -108,9 +108,7 @@ def estimate(
 def _check_output(output: Path, given: tuple[Path | None, ...]) -> None:
     if output.suffix.lower() == ".png":
         raise FileError(f"{output}: the picture gets that name; let the config's end in .toml.")
-    check_name(output)
-    if not output.parent.is_dir():
-        raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
+    check_file(output)
     if output.resolve() in {path.resolve() for path in given if path is not None}:
         raise FileError(f"{output}: is read by this command; write the config to another file.")
 

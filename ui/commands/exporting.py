@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dsacq.errors import FileError
+from dsacq.files.names import check_file
 from ui.commands.models import find_model
 from ui.console import say
 
@@ -28,7 +29,6 @@ def export_onnx(
 
     if output.suffix != _SUFFIX:
         raise FileError(f"{output}: an ONNX file's name ends in {_SUFFIX}.")
-    if not output.parent.is_dir():
-        raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
+    check_file(output)
     exported(load_model(find_model(model)), output)
     say(f"The network of {model} written to {output}.")

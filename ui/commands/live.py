@@ -10,6 +10,7 @@ import typer
 
 from dsacq.errors import FileError, SettingsError, UserError
 from dsacq.files.names import check_name
+from dsacq.files.paths import is_there
 from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens, serve_screens
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
 
@@ -108,7 +109,6 @@ def _model(settings: "RigSettings", given: Path | None) -> "Model | None":
 
 def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
     from dsacq.files.mask_library import MASKS
-    from dsacq.files.paths import is_there
     from dsacq.simulation.settings import MaskChoice, chosen_mask
 
     choice = settings.use.mask
@@ -123,7 +123,7 @@ def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
 def _require_new(folder: Path) -> None:
     """Before devices are opened: the recording itself would refuse it when the lasers are on."""
     check_name(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_there(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise FileError(f"{folder}: there is such a folder already; choose another name.")
 
 

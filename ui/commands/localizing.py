@@ -96,14 +96,13 @@ def localize(
     """
     from dsacq.data import Gathered
     from dsacq.device import chosen_device
-    from dsacq.files.localizations import format_of, write_localizations
+    from dsacq.files.localizations import check_table, write_localizations
     from dsacq.files.movies import open_movie
     from dsacq.localize.localizer import LocalizeSettings, analysed
     from dsacq.localize.movie import localize_movie
 
     settings = LocalizeSettings(threshold=threshold, roi=chosen_roi(roi), tile_px=tile)
-    check_name(output)
-    format_of(output)  # an impossible name is told before the work, not after
+    check_table(output)  # an impossible name is told before the work, not after
     network = None if model is None else _model(model)
     if method is Method.network and network is None:
         raise SettingsError("give a --model, or find emitters without one by --method pursuit.")
@@ -183,6 +182,8 @@ def overlay(
     from dsacq.files.localizations import read_localizations
     from dsacq.files.movies import open_movie
 
+    if output is not None:
+        check_name(output)
     network, where = None if model is None else _model(model), chosen_device(device)
     if output is not None:
         make_folder(output)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dsacq.files.names import check_file
 from ui.commands.masks_compare import compare
 from ui.commands.named_masks import mask_named
 from ui.console import say, tracked
@@ -66,6 +67,8 @@ def masks(
     from dsacq.files.masks import write_height_map, write_mask, write_slm_pattern
 
     used = _optics(optics)
+    for file in filter(None, (output, pattern, plate)):
+        check_file(file)
     mask = _designed(used) if design else mask_named(str(show), used)
     wanted = output or Path(f"{mask.name}.png")
     if wanted.suffix.lower() == ".png":

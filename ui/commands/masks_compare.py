@@ -50,10 +50,12 @@ def compare(
     from dsacq.analysis.mask_comparison import as_told
     from dsacq.analysis.mask_comparison import compare as compared
     from dsacq.device import chosen_device
+    from dsacq.files.figures import check_figure
     from dsacq.physics.optics import STANDARD_OPTICS
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
     from dsacq.training.crowding import PARTS, by_density
 
+    check_figure(output)
     known, model, settings = STANDARD_OPTICS, USUAL_PSF, None
     files = [] if train is None else model_files(output, names)
     if train is not None:

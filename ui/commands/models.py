@@ -9,6 +9,7 @@ import typer
 from platformdirs import user_data_path
 
 from dsacq.errors import FileError
+from dsacq.files.names import check_file
 from ui.console import Json, print_json, say
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def import_deepstorm3d(
 
     if output.suffix != SUFFIX:
         raise FileError(f"{output}: a model file's name ends in {SUFFIX}.")
+    check_file(output)
     optics_file = read_optics(optics)
     model = import_checkpoint(
         weights, read_mask(mask, optics=optics_file.optics), optics_file, output.stem

@@ -8,6 +8,7 @@ import typer
 
 from dsacq.errors import FileError, SettingsError, UserError
 from dsacq.files.names import check_name
+from dsacq.files.paths import is_there
 from ui.commands.calibrating import RadiusUm, SidePx, ZeroUm, focus_ends
 from ui.commands.rigs import RigFile, rig_folder, rig_settings, screens
 from ui.console import Json, outcome, print_json, require_agreed, say, tracked
@@ -52,7 +53,7 @@ def scan(
     from calibration.scan_files import kept_scan
 
     check_name(output)
-    if output.exists():
+    if is_there(output):
         raise FileError(f"{output}: exists already; name a folder that does not.")
     wanted = _wanted(around_um, focus_um, "-2:2", step_um, frames)
     taken = 0
@@ -105,9 +106,11 @@ def precision(
     from calibration.precision import held_bead, localized, precision_page
     from calibration.result import measured_model
     from calibration.z_scan import on_coverslip, scan_of
+    from dsacq.files.figures import check_figure
     from dsacq.files.masks import read_mask
     from dsacq.physics.camera import IdealCamera
 
+    check_figure(output)
     settings = rig_settings(rig)
     mask = read_mask(psf, optics=settings.optics)
     model = measured_model(psf, settings.psf)

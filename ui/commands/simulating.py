@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dsacq.files.names import check_file
 from ui.console import Device, DeviceName, Json, print_json, say, tracked
 
 
@@ -24,12 +25,13 @@ def simulate(
     """
     from dsacq.data import Gathered
     from dsacq.device import chosen_device
-    from dsacq.files.localizations import format_of, write_localizations
+    from dsacq.files.localizations import check_table, write_localizations
     from dsacq.files.movies import MovieWriter
     from dsacq.simulation.settings import chosen_mask, read_simulation
     from dsacq.simulation.simulate import simulate as simulated
 
-    format_of(truth)  # an impossible name is told before the work, not after
+    check_file(output)  # an impossible name is told before the work, not after
+    check_table(truth)
     settings = read_simulation(config)
     mask = chosen_mask(settings.mask, settings.optics, config.parent)
     count, pixel_um = settings.frames.count, settings.optics.pixel_um

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError
-from dsacq.files.names import check_name
+from dsacq.files.names import check_file
 from ui.commands.models import SUFFIX
 from ui.console import Device, DeviceName, Json, print_json, say, training_bar
 
@@ -50,9 +50,7 @@ def train(
 
     if output.suffix != SUFFIX:
         raise FileError(f"{output}: a model file's name ends in {SUFFIX}.")
-    check_name(output)
-    if not output.parent.is_dir():
-        raise FileError(f"{output}: the folder {output.parent} does not exist; make it first.")
+    check_file(output)
     if max_minutes is not None and max_minutes <= 0:
         raise SettingsError(f"max-minutes {max_minutes:g} is not above 0.")
     settings = read_training(config)

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ui.console import print_json
 
 if TYPE_CHECKING:
     from dsacq.training.train import Progress, Training
+
+_BELOW_NORMAL: Final = 0x4000  # priority class, as Windows names it
 
 
 class _Watcher:
@@ -72,7 +74,13 @@ def _yield_to_others() -> None:
     if sys.platform == "win32":
         import ctypes
 
-        kernel, below_normal = ctypes.windll.kernel32, 0x4000
-        kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
+        # Not ctypes.windll, which all share. A handle has 64 bits, of which ctypes by itself would
+        # pass on half.
+        kernel32 = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
+        kernel32.GetCurrentProcess.argtypes = []
+        kernel32.GetCurrentProcess.restype = ctypes.c_void_p
+        kernel32.SetPriorityClass.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        kernel32.SetPriorityClass.restype = ctypes.c_int
+        kernel32.SetPriorityClass(kernel32.GetCurrentProcess(), _BELOW_NORMAL)
     else:
         os.nice(10)

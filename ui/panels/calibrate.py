@@ -8,6 +8,7 @@ from PyQt6.QtCore import QSettings, pyqtSignal
 from PyQt6.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from dsacq.errors import UserError
+from dsacq.files.paths import is_there
 from ui.calibrating import Scanned, ScanWanted, opened_scan, retrieving, scanning
 from ui.job import Job
 from ui.latest import Latest
@@ -88,7 +89,7 @@ class CalibratePanel(QWidget):
         except UserError as error:
             self._fail(error)
             return
-        if folder.exists():  # also where none is named
+        if is_there(folder):  # also where none is named
             self._warn(self.tr("{} exists already; name a folder that does not.").format(folder))
             return
         wanted = ScanWanted(

@@ -14,6 +14,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from dsacq.files.paths import is_there
 from ui.panels.controls import button, number_box, row, typed_path, whole_box, without_wheel
 from ui.panels.record_place import free_name
 
@@ -154,4 +155,4 @@ def _home() -> Path:
 
 
 def _free(folder: Path) -> Path:
-    return folder.with_name(free_name(folder)) if folder.exists() else folder
+    return folder.with_name(free_name(folder)) if is_there(folder) else folder

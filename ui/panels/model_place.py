@@ -5,6 +5,7 @@ from pathlib import Path
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
+from dsacq.files.paths import is_there
 from ui.commands.models import SUFFIX, model_folder
 from ui.panels.controls import typed_path
 from ui.panels.record_place import free_name
@@ -52,8 +53,8 @@ class ModelPlace(QWidget):
         file = self.file
         return (
             file is not None
-            and file.with_suffix(_CHECKPOINT).exists()
-            and file.with_suffix(".toml").exists()
+            and is_there(file.with_suffix(_CHECKPOINT))
+            and is_there(file.with_suffix(".toml"))
         )
 
     def choose(self, text: str) -> None:
@@ -74,6 +75,6 @@ class ModelPlace(QWidget):
 
 def free_model(wanted: Path) -> Path:
     """This file, or the next of its name that is not there yet."""
-    while wanted.exists():
+    while is_there(wanted):
         wanted = wanted.with_name(free_name(wanted.with_suffix("")) + SUFFIX)
     return wanted

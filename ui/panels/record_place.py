@@ -9,6 +9,7 @@ from PyQt6.QtCore import QCoreApplication
 
 from dsacq.errors import FileError
 from dsacq.files.names import check_name, fault_of_name
+from dsacq.files.paths import is_there
 from ui.panels.controls import typed_path
 from ui.panels.readings import CameraState
 
@@ -31,7 +32,7 @@ def why_not(folder: str, name: str) -> str:
         check_name(target)
     except FileError as error:
         return str(error)
-    if target.exists():
+    if is_there(target):
         return tr("{} exists already; {} is free.").format(name, free_name(target))
     return ""
 
@@ -44,13 +45,13 @@ def free_name(folder: Path) -> str:
     while True:
         number += 1
         name = f"{stem}{number:0{len(digits)}d}"
-        if not (folder.parent / name).exists():
+        if not is_there(folder.parent / name):
             return name
 
 
 def room(folder: Path, camera: CameraState | None) -> str:
     """Free on the disk that the folder is, or will be, on; and the time that is enough for."""
-    there = next((one for one in (folder, *folder.parents) if one.is_dir()), None)
+    there = next((one for one in (folder, *folder.parents) if is_there(one, Path.is_dir)), None)
     if there is None:
         return tr("no such disk")
     try:

@@ -17,6 +17,7 @@ from PyQt6.QtWidgets import (
 
 from dsacq.errors import SettingsError, UserError
 from dsacq.files.names import check_name, make_folder
+from dsacq.files.paths import is_there
 from ui.job import Job
 from ui.latest import Latest
 from ui.panels.controls import button
@@ -197,7 +198,7 @@ class TrainPanel(QWidget):
         config, resume = model.with_suffix(".toml"), self.model.begun
         try:
             if not resume:
-                if model.exists():
+                if is_there(model):
                     free = free_model(model).name
                     raise SettingsError(f"{model.name} exists already; {free} is free.")
                 if self._plan is None:
