@@ -50,20 +50,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
         "notes": "x < y && z > 0 &lt;ü&gt; \"'",
         "gains": [1, "<u>2</u>"],
         "none": None,
+        "cut": "half of a letter: \ud83d",
     }
-    folder = tmp_path / FILE
+    made, folder = tmp_path / "made", tmp_path / FILE  # by whom names are not chosen here
     changed = {"about": about, "reason": f"{IMAGE} failed."}
-    writer = RecordingWriter(folder, replace(facts(), about=about), SMALL)
+    writer = RecordingWriter(made, replace(facts(), about=about), SMALL)
     for number in range(6):
         writer.put(frame(number))
     writer.close(replace(facts("failed"), **changed))
+    made.rename(folder)
     rows = np.arange(24)
     place = np.random.default_rng(0).uniform(1, 4, size=(24, 3))
     found = Localizations.from_columns(
         frame=rows // 4, x_um=place[:, 0], y_um=place[:, 1], z_um=place[:, 2], track=rows % 4
     )
     table = tmp_path / f"{FILE}.parquet"
-    write_localizations(replace(found, origin={"model": f"{SCRIPT} nano"}), table)
+    write_localizations(replace(found, origin={"model": f"{SCRIPT} nano"}), tmp_path / "t.parquet")
+    (tmp_path / "t.parquet").rename(table)
     output = tmp_path / "page.html"
     assert list(recording_report(folder, table, output))
     return Page(output)
@@ -95,6 +98,7 @@ def test_only_its_own_tags_are_in_the_page(page: Page) -> None:
         "</td></table>",
         "x < y && z > 0 &lt;ü&gt; \"'",
         "[1, '<u>2</u>']",
+        "half of a letter: \\ud83d",
     ],
 )
 def test_names_and_settings_read_as_they_were_written(page: Page, text: str) -> None:

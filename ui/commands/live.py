@@ -63,9 +63,9 @@ def live(
     from hardware.acquire import acquire, live_localizer
     from hardware.rig import open_rig
 
+    _require_new(output)
     settings = rig_settings(rig)
     lasers_mw, shown, loaded = _powers(laser), _mask(settings, mask), _model(settings, model)
-    _require_new(output)
     if rig == SIMULATED:
         say("Remark: this is the simulated bench; real devices are opened with --rig FILE.")
     if loaded is None:
