@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ui.cli import _recorded
 from ui.commands.models import shipped_models
 
 ENCODINGS = ("cp1252", "cp437", "cp850", "cp932", "ascii")
@@ -85,6 +86,17 @@ def test_work_is_not_lost(tmp_path: Path, encoding: str) -> None:
     assert code == 0
     assert as_told(f"{GREEK}: complete", encoding) in out
     assert (tmp_path / GREEK / "localizations.parquet").is_file()
+
+
+def test_a_defect_is_recorded_whatever_it_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.cli.user_log_path", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dsacq", "models", "\udce4"])
+    recorded = _recorded(RuntimeError("a defect, in \ud83d"))
+    told = recorded.read_text(encoding="utf-8")
+    assert "\\udce4" in told
+    assert "a defect, in \\ud83d" in told
 
 
 @pytest.mark.skipif(

@@ -81,7 +81,7 @@ def test_a_learned_design_stops_and_goes_on(folder: Path, dsacq: Run) -> None:
 
 
 def test_mistakes_are_told(folder: Path, dsacq: Run) -> None:
-    assert "ends in .tif" in dsacq.fails("design", "learned.toml", "-o", "mask.png")
+    assert "masks are written as .tif" in dsacq.fails("design", "learned.toml", "-o", "mask.png")
     assert "design is missing" in dsacq.fails("design", "plain.toml", "-o", "mask.tif")
     assert "make it first" in dsacq.fails("design", "learned.toml", "-o", "no/mask.tif")
     none = ("design", "learned.toml", "-o", "mask.tif", "--max-minutes", "0")
