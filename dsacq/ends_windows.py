@@ -36,8 +36,8 @@ def listening(heard: Asking, over: Event) -> Iterator[None]:
         heard(reason)
         over.wait(_MOST_S)
 
-    kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
-    handler_type = ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint32)  # type: ignore[attr-defined]
+    kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
+    handler_type = ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint32)  # type: ignore[attr-defined,unused-ignore]
     handler = handler_type(lambda event: _handled(event, asked))
     kernel32.SetConsoleCtrlHandler.argtypes = [handler_type, ctypes.c_int]
     kernel32.SetConsoleCtrlHandler.restype = ctypes.c_int
@@ -123,7 +123,7 @@ class _HiddenWindow:
 
 
 def _procedure_type() -> Any:
-    return ctypes.WINFUNCTYPE(  # type: ignore[attr-defined]
+    return ctypes.WINFUNCTYPE(  # type: ignore[attr-defined,unused-ignore]
         ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_uint, ctypes.c_size_t, ctypes.c_ssize_t
     )
 
@@ -148,7 +148,7 @@ def _window_class(procedure: Any) -> ctypes.Structure:
 
 def _user32() -> Any:
     """With the types that 64 bits need."""
-    user32 = ctypes.WinDLL("user32", use_last_error=True)  # type: ignore[attr-defined]
+    user32 = ctypes.WinDLL("user32", use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
     handle, whole = ctypes.c_void_p, ctypes.c_int
     user32.DefWindowProcW.argtypes = [handle, ctypes.c_uint, ctypes.c_size_t, ctypes.c_ssize_t]
     user32.DefWindowProcW.restype = ctypes.c_ssize_t

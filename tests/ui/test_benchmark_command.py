@@ -77,7 +77,10 @@ def test_accuracy_is_refused_in_one_sentence(dsacq: Run, config: Path, model: Pa
     assert "radius" in dsacq.fails(*sweep, "--model", model, "--radius-nm", 0)
     assert "given twice" in dsacq.fails(*sweep, "--model", model, "--model", model)
     assert "another mask (flat)" in dsacq.fails(*sweep, "--model", "other.safetensors")
-    config.write_text(config.read_text().replace("focus_um = 4.5", "focus_um = 3.0"))
+    config.write_text(
+        config.read_text(encoding="utf-8").replace("focus_um = 4.5", "focus_um = 3.0"),
+        encoding="utf-8",
+    )
     assert "focus_um 3 (model 4.5)" in dsacq.fails(*sweep, "--model", model)
     assert not Path("sweep").exists()
     inside = ("benchmark", "accuracy", config, "-o", config / "sweep", "--method", "pursuit")

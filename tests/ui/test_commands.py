@@ -154,7 +154,9 @@ def test_a_misspelt_key_is_named(dsacq: Run, tmp_path: Path) -> None:
 
 
 def test_convert(dsacq: Run, tmp_path: Path) -> None:
-    Path("a.csv").write_text("frame,x_um,y_um,z_um,photons\n0,1.5,2.5,0.25,1000\n3,4,5,1,900\n")
+    Path("a.csv").write_text(
+        "frame,x_um,y_um,z_um,photons\n0,1.5,2.5,0.25,1000\n3,4,5,1,900\n", encoding="utf-8"
+    )
     assert dsacq("convert", "a.csv", "b.thunderstorm.csv").code == 0
     assert dsacq("convert", "b.thunderstorm.csv", "c.hdf5", "--pixel-um", 0.1).code == 0
     assert dsacq("convert", "c.hdf5", "d.parquet").code == 0

@@ -43,8 +43,8 @@ photons = 20
 @pytest.fixture
 def movie(dsacq: Run) -> Path:
     """movie.tif, its optics.toml and masks/mask.tif in the working folder."""
-    Path("simulate.toml").write_text(OPTICS + CAMERA + MOVIE)
-    Path("optics.toml").write_text(OPTICS + CAMERA)
+    Path("simulate.toml").write_text(OPTICS + CAMERA + MOVIE, encoding="utf-8")
+    Path("optics.toml").write_text(OPTICS + CAMERA, encoding="utf-8")
     Path("masks").mkdir()
     assert dsacq("simulate", "simulate.toml", "-o", "movie.tif", "--truth", "t.csv").code == 0
     shown = ("masks", "--show", "astigmatism", "--optics", "optics.toml", "-o", "masks/mask.tif")
@@ -83,7 +83,7 @@ def test_what_the_user_should_know(dsacq: Run, movie: Path) -> None:
         ("wrong", wrong, "gain looks wrong"),
         ("none", "", "counts are taken as photons"),
     ):
-        Path("other.toml").write_text(OPTICS + camera)
+        Path("other.toml").write_text(OPTICS + camera, encoding="utf-8")
         given = ("--mask", "masks/mask.tif", "--optics", "other.toml", "--roi", "0,0,50,50")
         result = dsacq("estimate", movie, *given, "-o", f"{name}.toml")
         assert result.code == 0, result.err
@@ -124,4 +124,4 @@ def test_real_frames(dsacq: Run, shared_data: Path, tmp_path: Path) -> None:
     told: Any = result.json
     assert 20 < told["background"]["median"] < 80
     assert told["photons"] is None or 2000 < told["photons"]["median"] < 30_000
-    assert "[input]" not in Path("storm.toml").read_text()
+    assert "[input]" not in Path("storm.toml").read_text(encoding="utf-8")

@@ -88,7 +88,7 @@ def test_mistakes_are_told_in_a_sentence(
     tmp_path: Path,
     dsacq: Run,
 ) -> None:
-    config.write_text(CONFIG.replace(before, after, 1))
+    config.write_text(CONFIG.replace(before, after, 1), encoding="utf-8")
     output = tmp_path / "m.safetensors"
     assert said in dsacq.fails("train", config, "-o", output)
     assert not output.exists()
@@ -102,7 +102,7 @@ def test_impossible_output(config: Path, tmp_path: Path, dsacq: Run) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking")
 def test_a_request_to_end_keeps_what_was_trained(config: Path, tmp_path: Path) -> None:
-    config.write_text(CONFIG.replace("steps = 4", "steps = 1000"))
+    config.write_text(CONFIG.replace("steps = 4", "steps = 1000"), encoding="utf-8")
     output = tmp_path / "m.safetensors"
     words = (sys.executable, "-m", "ui.cli", "train", str(config), "-o", str(output))
     with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -145,7 +145,7 @@ def test_two_processes_train_one_network(config: Path, tmp_path: Path) -> None:
 
 
 def test_watched_it_ends_with_its_watcher(config: Path, tmp_path: Path) -> None:
-    config.write_text(CONFIG.replace("steps = 4", "steps = 100000"))
+    config.write_text(CONFIG.replace("steps = 4", "steps = 100000"), encoding="utf-8")
     output = tmp_path / "m.safetensors"
     words = (sys.executable, "-m", "ui.cli", "train", str(config), "-o", str(output), "--watched")
     process = subprocess.Popen(

@@ -132,7 +132,7 @@ def test_a_training_makes_a_model(qtbot: QtBot, panel: TrainPanel, config: Path)
 
 
 def test_stopped_and_resumed(qtbot: QtBot, panel: TrainPanel, config: Path) -> None:
-    config.write_text(CONFIG.replace("steps = 50", "steps = 100000"))
+    config.write_text(CONFIG.replace("steps = 50", "steps = 100000"), encoding="utf-8")
     take(qtbot, panel, config)
     begin(qtbot, panel)
     with qtbot.waitSignal(panel.trained, timeout=TRAINED_MS) as trained:
@@ -174,7 +174,7 @@ def test_a_mask_learned_with_its_network(qtbot: QtBot, panel: TrainPanel, config
 def test_a_design_without_network_belongs_elsewhere(
     qtbot: QtBot, panel: TrainPanel, config: Path
 ) -> None:
-    config.write_text(CONFIG + '[design]\nkind = "fisher"\n')
+    config.write_text(CONFIG + '[design]\nkind = "fisher"\n', encoding="utf-8")
     panel.take_file(config)
     qtbot.waitUntil(lambda: "fisher" in panel.course.told.text(), timeout=PATIENCE_MS)
     assert not panel.start_button.isEnabled()
@@ -183,7 +183,7 @@ def test_a_design_without_network_belongs_elsewhere(
 def test_closed_while_it_trains(
     qtbot: QtBot, panel: TrainPanel, config: Path, tmp_path: Path
 ) -> None:
-    config.write_text(CONFIG.replace("steps = 50", "steps = 100000"))
+    config.write_text(CONFIG.replace("steps = 50", "steps = 100000"), encoding="utf-8")
     take(qtbot, panel, config)
     begin(qtbot, panel)
     process = panel.process._process
