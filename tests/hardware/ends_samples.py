@@ -173,11 +173,11 @@ def running(
     *,
     on_terminal: bool = False,
     environment: dict[str, str] | None = None,
-    safety: str = "",
+    rewritten: Callable[[str], str] = str,
 ) -> Iterator[Running]:
     """A dsacq that has just recorded its first frames, or scans, with light; killed afterwards.
 
-    safety: further lines of the rig file.
+    rewritten: what becomes of the rig file's text.
     """
     with ExitStack() as stack:
         emulator = studio = None
@@ -189,7 +189,7 @@ def running(
         (folder / "demo.cfg").write_text(DEMO_CONFIG, encoding="utf-8")
         if rig == "studio":
             studio = stack.enter_context(_studio(folder / "demo.cfg"))
-        text = _rig_text(rig, emulator, studio, face) + safety
+        text = rewritten(_rig_text(rig, emulator, studio, face))
         (folder / "rig.toml").write_text(text, encoding="utf-8")
         (folder / "state").write_bytes(bytes(16))
         command = [sys.executable, str(HERE / "ends_child.py"), str(folder / "state")]
@@ -258,13 +258,16 @@ def _begun(
     """The process, and our end of its terminal."""
     import pty
 
-    whole = os.environ | {
-        "QT_QPA_PLATFORM": "offscreen",
-        "PYTHONPATH": str(HERE.parents[1]),
-        "XDG_CONFIG_HOME": str(folder / "config"),
-        "XDG_STATE_HOME": str(folder / "logs"),
-        "OMP_NUM_THREADS": "1",
-    }
+    whole = (
+        {"QT_QPA_PLATFORM": "offscreen"}
+        | os.environ
+        | {
+            "PYTHONPATH": str(HERE.parents[1]),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "XDG_STATE_HOME": str(folder / "logs"),
+            "OMP_NUM_THREADS": "1",
+        }
+    )
     master, terminal = pty.openpty() if on_terminal else (-1, -1)
     with (folder / "told.txt").open("wb") as told:
         process = subprocess.Popen(

@@ -4,8 +4,13 @@ second, recordings are whole, and what cannot be caught is made dark by the watc
 The whole table is printed by `python tests/hardware/ends_table.py`.
 """
 
+import json
+import os
+import shutil
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,7 +108,11 @@ def test_cut_off(tmp_path: Path, rig: RigKind, face: Face) -> None:
 
 def test_cut_off_without_a_watchdog(tmp_path: Path) -> None:
     """As the rig file may ask for, where another program watches."""
-    with running(tmp_path, "serial", safety="[rig]\nwatchdog = false\n") as run:
+
+    def alone(text: str) -> str:
+        return text + "[rig]\nwatchdog = false\n"
+
+    with running(tmp_path, "serial", rewritten=alone) as run:
         assert run.emulator is not None
         run.process.kill()
         run.process.wait()
@@ -167,3 +176,59 @@ def test_the_death_of_the_micromanager_that_holds_devices(tmp_path: Path) -> Non
         assert time.perf_counter() - begun_s <= 5 * SOON_S  # it is looked for once a second
         assert run.wait_closed() == 1
         assert "icro-Manager" in run.told
+
+
+@pytest.fixture
+def display() -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A screen of its own, and who makes it."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("there is no Xvfb")
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1366x768x24", "-nolisten", "tcp"],
+        pass_fds=[write],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    with os.fdopen(read) as told:
+        number = told.readline().strip()
+    yield f":{number}", server
+    server.kill()
+    server.wait()
+
+
+def test_the_display_is_lost(
+    tmp_path: Path, display: tuple[str, "subprocess.Popen[bytes]"]
+) -> None:
+    """As when its server dies, or the connection to it: Qt then ends the process as it stands."""
+    name, server = display
+    screen = {"QT_QPA_PLATFORM": "xcb", "DISPLAY": name, "LIBGL_ALWAYS_SOFTWARE": "1"}
+    with running(tmp_path, "serial", "window", environment=screen) as run:
+        run.end(lambda _run: server.kill())
+        assert max(run.dark_s, run.still_s) <= SOON_S
+        assert run.wait_closed() == 1
+        run.assert_whole()
+
+
+@pytest.mark.parametrize("end", ["Quit, Cmd+Q", "session ends", "SIGTERM"])
+def test_a_screen_slm_is_no_obstacle(tmp_path: Path, end: str) -> None:
+    """Its window refuses to be closed by anybody, which by Qt's rules ends a Quit."""
+    sizes = {"MAIN": (0, 1280, 1024), "PLUTO": (1280, 640, 600)}
+    screens = [
+        {"name": name, "x": x, "y": 0, "width": width, "height": height, "dpr": 1}
+        | {"logicalDpi": 96, "logicalBaseDpi": 96}
+        for name, (x, width, height) in sizes.items()
+    ]
+    (tmp_path / "screens.json").write_text(json.dumps({"screens": screens}), encoding="utf-8")
+
+    def on_screen(text: str) -> str:
+        slm = '[slm]\nkind = "screen"\nscreen = "PLUTO"\nshape = [600, 640]\n'
+        return text.replace('[slm]\nkind = "simulated"\n', slm)
+
+    environment = {"QT_QPA_PLATFORM": "offscreen:configfile=screens.json"}
+    how = {"environment": environment, "rewritten": on_screen}
+    with ended(tmp_path, "serial", "window", end, **how) as run:
+        assert max(run.dark_s, run.still_s) <= SOON_S
+        assert run.wait_closed() == 0
+        run.assert_whole()
