@@ -47,7 +47,7 @@ class Ends:
         self._holds: list[_Hold] = []
         self._listeners: list[Callable[[], object]] = []
         self._wake: Callable[[str], object] | None = None
-        self._interrupted = self._postponed = self._last = False
+        self._signalled = self._interrupted = self._postponed = self._last = False
         self._finishing = 0  # nested calls, of the main thread
 
     @property
@@ -156,7 +156,7 @@ class Ends:
         self.reason, self.failure = "", None
         self._asked.clear()
         self._over.clear()
-        self._interrupted = self._postponed = False
+        self._signalled = self._interrupted = self._postponed = False
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -173,6 +173,7 @@ class Ends:
 
         def handle(_number: int, _frame: FrameType | None) -> None:
             """Python's own, in the main thread, when that comes to it."""
+            self._signalled = True
             if self._wake is None:
                 self._interrupt()
 
@@ -189,7 +190,7 @@ class Ends:
                 yield
         finally:
             for number, handler in before.items():
-                if self._last and self.asked:
+                if self._last and (self._signalled or self.asked):
                     handler = signal.SIG_IGN
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
             signal.set_wakeup_fd(descriptor)

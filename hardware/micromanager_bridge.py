@@ -1,6 +1,7 @@
 """MMCore of a Micro-Manager that runs, over the bridge of pycromanager."""
 
-import queue
+import time
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from hardware.protocols import DeviceError
 
 _GREETING_S = 3.0
 _ANSWER_S = 30.0  # MMCore itself gives up waiting for a device after 5 s
+_LOOK_S = 1.0  # whether it is still there
+_CONNECTING_S = 0.5
 
 
 class Attached:
@@ -27,7 +30,7 @@ class Attached:
         from mmpycorex import Core as TheCore
 
         _greet(port)
-        self._lost = ""
+        self._lost, self._port = "", port
         self._core = TheCore(port=port, timeout=int(_GREETING_S * 1000))
         # The bridge waits for an answer for ever. A Micro-Manager that has gone, or hangs, must
         # not take this program along.
@@ -38,13 +41,29 @@ class Attached:
     def _send_and_wait(self, message: dict[str, Any], **_: Any) -> Any:
         if not self._lost:
             try:
-                return self._send(message, timeout=_ANSWER_S)
-            except queue.Empty:
+                return self._send(message, timeout=_LOOK_S, give_up_condition=self._waiting())
+            except TimeoutError as error:
                 # An answer that comes later would be taken for the next one's.
-                self._lost = f"Micro-Manager has not answered for {_ANSWER_S:g} s; start it again"
+                self._lost = str(error)
         if message["command"] == "destructor":
             return None
         raise ConnectionError(self._lost)
+
+    def _waiting(self) -> Callable[[], bool]:
+        """Called again and again while an answer is waited for; raises TimeoutError to give up:
+        the bridge would ask once more where the function says so."""
+        begun_s = time.perf_counter()
+
+        def patient() -> bool:
+            waited_s = time.perf_counter() - begun_s
+            if waited_s > _ANSWER_S:
+                told = f"Micro-Manager has not answered for {_ANSWER_S:g} s; start it again"
+                raise TimeoutError(told)
+            if waited_s > _LOOK_S / 2 and not _is_there(self._port):
+                raise TimeoutError("Micro-Manager has gone; start it again")
+            return False
+
+        return patient
 
     def run(self, method: str, *args: str | float | bool) -> Any:
         if self._core is None:
@@ -91,6 +110,21 @@ def _greet(port: int) -> None:
                 "> Run server on port"
             )
         socket.recv_multipart()
+
+
+def _is_there(port: int) -> bool:
+    """Whether anything takes connections there, be it as busy as it likes."""
+    import zmq
+
+    context: Any = zmq.Context.instance()
+    with context.socket(zmq.REQ) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        monitor = socket.get_monitor_socket(zmq.EVENT_CONNECTED)
+        try:
+            socket.connect(f"tcp://127.0.0.1:{port}")
+            return bool(monitor.poll(_CONNECTING_S * 1000))
+        finally:
+            socket.disable_monitor()
 
 
 def _plain(value: Any) -> Any:

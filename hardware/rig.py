@@ -384,4 +384,5 @@ def _lights(settings: RigSettings) -> Lights:
             if isinstance(one, MicroManagerShutterSettings)
         },
         micromanager=manager,
+        camera=manager is not None and manager.attach and settings.camera.kind == "micromanager",
     )

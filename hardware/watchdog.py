@@ -47,11 +47,15 @@ LaserSettings = Annotated[IchromeSettings | MicroManagerLaserSettings, Field(dis
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Lights:
-    """What shines on a rig and goes on shining without the program."""
+    """What shines on a rig and goes on shining without the program.
+
+    camera: whether a camera goes on exposing, of a Micro-Manager that runs by itself.
+    """
 
     lasers: dict[str, LaserSettings] = Field(default_factory=dict)
     shutters: dict[str, MicroManagerShutterSettings] = Field(default_factory=dict)
     micromanager: MicroManagerSettings | None = None
+    camera: bool = False
 
 
 _LIGHTS: Final = TypeAdapter(Lights)
@@ -160,6 +164,9 @@ def _micromanager_dark(lights: Lights) -> None:
                 MicroManagerLaser(name, laser, manager).close()
             for name, shutter in lights.shutters.items():
                 MicroManagerShutter(name, shutter, manager).close()
+            core = manager.core("camera")
+            if lights.camera and core("is_sequence_running"):
+                core("stop_sequence_acquisition")
         finally:
             manager.close()
 

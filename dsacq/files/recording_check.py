@@ -13,6 +13,7 @@ from dsacq.files.image_description import json_object
 from dsacq.files.localization_stream import finish, streamed_origin
 from dsacq.files.reading import unread_file
 from dsacq.files.recording import (
+    CHANGE,
     FACTS,
     FRAMES,
     STREAMS,
@@ -195,6 +196,8 @@ def _lines(folder: Path, frames: int, known: int) -> tuple[list[str], list[str],
                 line = json_object(text.decode(errors="replace"))
                 if not line:
                     rest += len(text)
+                    continue
+                if CHANGE in line:
                     continue
                 described += 1
                 index = line.get("index")

@@ -196,7 +196,9 @@ def test_what_a_device_does_by_itself_is_found(rig: Rig, tmp_path: Path, what: s
     assert (told.device, told.what, told.before, told.after) == expected
     assert told.frame < last.counters.received
     assert changes(tmp_path, asked=True) == []
-    assert check(tmp_path).remarks
+    report = check(tmp_path)
+    assert report.remarks
+    assert report.lost == ()
 
 
 def test_what_happens_in_the_last_frames_is_found_before_the_light_goes_off(
@@ -228,7 +230,9 @@ def test_light_above_its_limit_is_made_dark_and_told(
     if folder is not None:
         facts = read_facts(folder)
         assert (facts.state, facts.reason) == ("failed", last.reason)
-        assert [(one.what, one.after) for one in facts.changes] == [("power_mw", 587.0)]
+        told = [(one.what, one.after) for one in facts.changes]
+        # Found soon enough, it is dark before a frame that could show it.
+        assert told == [("power_mw", 587.0)] or (often and not told)
         assert facts.frames.written == facts.frames.received
 
 
@@ -315,6 +319,7 @@ def test_changes_are_told_wherever_the_recording_is_used(rig: Rig, tmp_path: Pat
     (change,) = read_facts(folder).changes
     told = f"focus went from 0 to 1.5 um at frame {change.frame}: later frames have another focus."
     assert check(folder).remarks == (told,)
+    assert check(folder).problems == ()
     with open_movie(folder) as movie:
         _, remarks = microscope_behind(movie)
     assert told in remarks

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from dsacq.errors import FileError, SettingsError
 from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.masks import tetrapod, zernike_mask
 from dsacq.physics.optics import STANDARD_OPTICS
+from hardware import together
 from hardware.protocols import DeviceError
 from hardware.rig import Rig, check_rig, open_rig
 from hardware.rig_file import RigSettings, read_rig
+from hardware.simulated import SimulatedLaser
 from hardware.slm_pattern import Carrier, PupilAlignment
 
 MASK = zernike_mask(STANDARD_OPTICS, {(3, 1): 1.0, (2, -2): 0.8, (3, 3): 0.5})
@@ -178,6 +181,28 @@ def test_a_laser_that_stays_on_keeps_nothing_else_from_ending(
     assert not rig.camera.running
     with pytest.raises(DeviceError, match="closed"):
         rig.camera.start()
+
+
+def test_a_laser_that_hangs_keeps_no_other_alight(
+    small: RigSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = Event()
+    off = SimulatedLaser.off
+
+    def hanging(laser: SimulatedLaser) -> None:
+        if laser.name == "561":
+            released.wait(60)
+        off(laser)
+
+    with open_rig(small) as rig:
+        rig.light({"561": 20.0, "640": 20.0})
+        monkeypatch.setattr(SimulatedLaser, "off", hanging)
+        monkeypatch.setattr(together, "_GIVING_UP_S", 0.3)
+        with pytest.raises(DeviceError, match=r"561: has not answered for 0.3 s; switch it off\."):
+            rig.dark()
+        assert not rig.lasers["640"].emitting
+        assert not rig.shutters["illumination"].opened
+        released.set()
 
 
 def test_a_failure_of_the_user_s_work_is_told_before_one_of_closing(
