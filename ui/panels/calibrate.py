@@ -8,6 +8,7 @@ from PyQt6.QtCore import QSettings, pyqtSignal
 from PyQt6.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from dsacq.errors import UserError
+from dsacq.files.names import check_name
 from dsacq.files.paths import is_there
 from ui.calibrating import Scanned, ScanWanted, opened_scan, retrieving, scanning
 from ui.job import Job
@@ -86,6 +87,7 @@ class CalibratePanel(QWidget):
         folder = self._scan_box.target
         try:
             settings = self._scan_box.settings()
+            check_name(folder)
         except UserError as error:
             self._fail(error)
             return

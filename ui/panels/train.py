@@ -198,12 +198,12 @@ class TrainPanel(QWidget):
         config, resume = model.with_suffix(".toml"), self.model.begun
         try:
             if not resume:
+                check_name(model)
                 if is_there(model):
                     free = free_model(model).name
                     raise SettingsError(f"{model.name} exists already; {free} is free.")
                 if self._plan is None:
                     raise SettingsError("Choose settings first: from the rig, or a file.")
-                check_name(model)
                 make_folder(model.parent)
                 write_plan(self._chosen(self._plan), config)
         except (UserError, OSError) as error:
