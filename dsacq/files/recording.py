@@ -25,7 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from dsacq.config import validated
@@ -45,6 +45,8 @@ _LOOKED_AT = 2000  # frames whose times tell the interval
 EMPTY_TIFF_BYTES = 16  # of a file that was made but got no frame
 
 _STRICT = ConfigDict(extra="forbid")
+_FINITE = ConfigDict(extra="forbid", allow_inf_nan=False)
+LONGEST_LINE = 1 << 20  # bytes
 State = Literal["recording", "complete", "stopped", "failed", "repaired"]
 
 
@@ -52,12 +54,12 @@ State = Literal["recording", "complete", "stopped", "failed", "repaired"]
 class Counters:
     """Frames: asked for (None: until stopped), from the camera, on disk, localized, and lost."""
 
-    asked: int | None = None
-    received: int = 0
-    written: int = 0
-    analysed: int = 0
-    lost_in_core: int = 0
-    lost_in_camera: int = 0
+    asked: NonNegativeInt | None = None
+    received: NonNegativeInt = 0
+    written: NonNegativeInt = 0
+    analysed: NonNegativeInt = 0
+    lost_in_core: NonNegativeInt = 0
+    lost_in_camera: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -78,7 +80,7 @@ class Change:
     asked: bool
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=_FINITE)
 class Facts:
     """What recording.json holds.
 
@@ -212,7 +214,9 @@ def recorded_times(folder: Path, facts: Facts) -> dict[str, Any]:
 def _lines(folder: Path) -> Iterator[dict[str, Any]]:
     path = folder / FRAMES
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            yield from filter(None, map(json_object, lines))
+        with path.open("rb") as file:
+            while text := file.readline(LONGEST_LINE):
+                if line := json_object(text.decode(errors="replace")):
+                    yield line
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error}).") from None

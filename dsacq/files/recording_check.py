@@ -16,6 +16,7 @@ from dsacq.files.recording import (
     CHANGE,
     FACTS,
     FRAMES,
+    LONGEST_LINE,
     STREAMS,
     Facts,
     changes_of,
@@ -28,7 +29,6 @@ from dsacq.files.recording import (
 from dsacq.files.tiff_trim import end_pages, survey
 from dsacq.files.tiff_writer import describe, is_described, ome_xml
 
-_LONGEST_LINE = 1 << 20  # bytes
 _QUIET_S = 5.0  # a recording shows each second that it is going on
 
 
@@ -192,7 +192,7 @@ def _lines(folder: Path, frames: int, known: int) -> tuple[list[str], list[str],
     last = None
     try:
         with (folder / FRAMES).open("rb") as file:
-            while text := file.readline(_LONGEST_LINE):
+            while text := file.readline(LONGEST_LINE):
                 line = json_object(text.decode(errors="replace"))
                 if not line:
                     rest += len(text)

@@ -18,7 +18,7 @@ OWN_TAGS = {
     "html", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "td", "img",
 }  # fmt: skip
 SCRIPT, IMAGE = "<script>alert(1)</script>", '<img src="http://a.example/x.png" onerror=run>'
-# what Windows allows in the names of files
+# Made elsewhere: dsacq itself writes no name that Windows would not take.
 FILE = "a &lt;b&gt; &amp; c" if os.name == "nt" else '<b onclick="x">a &amp; c'
 
 
@@ -52,21 +52,20 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
         "none": None,
         "cut": "half of a letter: \ud83d",
     }
-    made, folder = tmp_path / "made", tmp_path / FILE  # by whom names are not chosen here
+    made = tmp_path / "run"
     changed = {"about": about, "reason": f"{IMAGE} failed."}
     writer = RecordingWriter(made, replace(facts(), about=about), SMALL)
     for number in range(6):
         writer.put(frame(number))
     writer.close(replace(facts("failed"), **changed))
-    made.rename(folder)
+    folder = made.rename(tmp_path / FILE)
     rows = np.arange(24)
     place = np.random.default_rng(0).uniform(1, 4, size=(24, 3))
     found = Localizations.from_columns(
         frame=rows // 4, x_um=place[:, 0], y_um=place[:, 1], z_um=place[:, 2], track=rows % 4
     )
-    table = tmp_path / f"{FILE}.parquet"
     write_localizations(replace(found, origin={"model": f"{SCRIPT} nano"}), tmp_path / "t.parquet")
-    (tmp_path / "t.parquet").rename(table)
+    table = (tmp_path / "t.parquet").rename(tmp_path / f"{FILE}.parquet")
     output = tmp_path / "page.html"
     assert list(recording_report(folder, table, output))
     return Page(output)

@@ -31,6 +31,7 @@ from dsacq.files.recording import (
     FACTS,
     FRAMES,
     LOCALIZATIONS,
+    LONGEST_LINE,
     STREAMED,
     Counters,
     movie_files,
@@ -257,6 +258,20 @@ def test_damaged_facts_are_told(tmp_path: Path) -> None:
         assert len(movie) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("pixel_um", "Infinity"), ("exposure_s", "1e999"), ("frame_interval_s", "NaN")]
+    + [("exposure_s", "-1"), ("frames", '{"received": -1}'), ("shape_px", "[0, 5]")],
+)
+def test_facts_that_cannot_be_are_refused(tmp_path: Path, name: str, value: str) -> None:
+    record(tmp_path, 2)
+    told = json.loads((tmp_path / FACTS).read_bytes()) | {name: "VALUE"}
+    text = json.dumps(told).replace('"VALUE"', value)
+    (tmp_path / FACTS).write_text(text, encoding="utf-8")
+    with pytest.raises(FileError, match=r"one by one\.$"):
+        read_facts(tmp_path)
+
+
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
     record(tmp_path, 9, replace(SMALL, part_frames=3))
     (tmp_path / "movie_backup.tif").write_bytes(b"not a part")
@@ -294,6 +309,9 @@ def test_missing_or_damaged_lines_are_a_problem(tmp_path: Path) -> None:
     (tmp_path / FRAMES).write_bytes(b"".join([*lines[:2], b"\xff{nothing}\n3\n", *lines[4:]]))
     assert "2 of 5 frames have no line in frames.jsonl." in check(tmp_path).problems
     assert [line["frame"] for line in read_frame_lines(tmp_path)] == [0, 1, 4]
+    with (tmp_path / FRAMES).open("ab") as file:  # a line without an end is not held at once
+        file.write(b"{" * (3 * LONGEST_LINE) + b"\n" + lines[3])
+    assert [line["frame"] for line in read_frame_lines(tmp_path)] == [0, 1, 4, 3]
     (tmp_path / FRAMES).unlink()
     assert "frames.jsonl: cannot be read" in check(tmp_path).problems[0]
 

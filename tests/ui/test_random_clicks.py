@@ -190,7 +190,7 @@ def test_two_thousand_actions(
         assert window.isVisible(), done[-10:]
         doing.add(session.activity)
     assert {Activity.looking, Activity.recording} <= doing
-    assert len(set(done)) > 100  # it has been all over the window
+    assert len(set(done)) > 80  # it has been all over the window; how far, depends on what was open
 
     begun = time.monotonic()
     window.close()
