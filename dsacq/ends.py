@@ -227,6 +227,8 @@ class Ends:
         self.ask(reason)
         if self._wake is not None:
             self._wake(reason)
+        elif self._over.is_set():  # nobody listens any more
+            return
         elif hasattr(signal, "pthread_kill"):
             ident = threading.main_thread().ident
             assert ident is not None
