@@ -1,15 +1,14 @@
 """Beads in a z scan: where they are, and which of them can be used."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
+from scipy.ndimage import gaussian_filter, maximum_filter
 
 from calibration.bead_scan import BeadScan
 from calibration.beads import LEAST_PHOTONS, SATURATED_PX, above_background, light_doubt
-from calibration.companion import companion_px
 from calibration.hot_pixels import hot_pixels, without
 from calibration.z_scan import ZScan
 from dsacq.errors import SettingsError
@@ -19,11 +18,10 @@ Floats = NDArray[np.float64]
 _SPOT_PX, _AROUND_PX = 1.2, 4.0  # finest details of images, and what is compared with
 _BORDER_PX = 4
 _SIGNAL_TO_NOISE = 7.0  # of such details
-_TOGETHER = 0.8  # of a bead's square: merges what a phase mask spreads
-_LEAST = 1e-4  # of the brightest, that is looked at
-_ROUNDS = 4
+_LEFT = 1 / (4 * math.pi) * (1 / _SPOT_PX**2 + 1 / _AROUND_PX**2 - 4 / (_SPOT_PX**2 + _AROUND_PX**2))
+_TOGETHER = 1 / 6  # of a bead's square: merges what a phase mask spreads
+_LEAST = 1e-3  # of the brightest, that is looked at
 _NEIGHBOUR = 0.1  # of a bead's brightness, from which another one disturbs it
-_ALIKE_PX = 1.5  # of companions that several beads have, as then it is the mask's doing
 
 
 @dataclass(frozen=True)
@@ -43,47 +41,19 @@ def find_beads(scan: ZScan, side_px: int) -> list[Bead]:
 
     side_px: of the square that holds a bead's image at all positions of the focus.
     """
-    hot = hot_pixels(scan.planes)
-    planes = without(scan.planes, hot)
-    peaks, heights = _peaks(_details(planes), side_px)
+    planes = without(scan.planes, hot_pixels(scan.planes))
+    together = gaussian_filter(_details(planes, scan.counts_per_photon), _TOGETHER * side_px)
+    near = maximum_filter(together, max(3, side_px // 4) | 1)
+    peaks = np.argwhere((together == near) & (together > _LEAST * together.max()))
+    heights = together[*peaks.T]
     beads = [
         _examined(scan, planes, _disturbing(peaks, heights, number, side_px), place, side_px)
         for number, place in enumerate(peaks)
     ]
-    beads = _without_pairs(beads, planes, side_px)
     return sorted(beads, key=lambda bead: (bool(bead.problem), bool(bead.doubt), -bead.photons))
 
 
-def _peaks(details: Floats, side_px: int) -> tuple[NDArray[np.intp], Floats]:
-    """(N, 2) row and column of the middle of details that lie together, and their sums (N,)."""
-    wide = max(3, round(_TOGETHER * side_px)) | 1
-    together = uniform_filter(details, wide, mode="constant")
-    top = (together == maximum_filter(together, wide)) & (together > _LEAST * together.max())
-    places, heights = np.empty((0, 2), np.intp), []
-    for start in sorted(np.argwhere(top), key=lambda place: -together[*place]):
-        place, height = _middle(details, start, wide // 2)
-        if not len(places) or np.hypot(*(places - place).T).min() > wide / 2:
-            places = np.concatenate((places, place[None]))
-            heights.append(height)
-    return places, np.array(heights)
-
-
-def _middle(details: Floats, start: NDArray[np.intp], half: int) -> tuple[NDArray[np.intp], float]:
-    """Centre of mass of the details around, in a square that moves along with it."""
-    place = start
-    for _ in range(_ROUNDS):
-        first = np.maximum(place - half, 0)
-        part = details[first[0] : place[0] + half + 1, first[1] : place[1] + half + 1]
-        total = part.sum()
-        if total <= 0:
-            return place, 0.0
-        rows, columns = np.indices(part.shape)
-        middle = np.array([(part * rows).sum(), (part * columns).sum()]) / total
-        place = np.asarray(np.rint(first + middle), np.intp)
-    return place, float(total)
-
-
-def _details(planes: Floats) -> Floats:
+def _details(planes: Floats, counts_per_photon: float) -> Floats:
     """(H, W) of what stands out sharply from its surroundings, over all planes; 0 elsewhere.
 
     Beads have fine details at some focus at least, behind every mask; backgrounds have none.
@@ -92,12 +62,10 @@ def _details(planes: Floats) -> Floats:
     for plane in planes:
         around = gaussian_filter(plane, _AROUND_PX)
         detail = gaussian_filter(plane, _SPOT_PX) - around
-        # Shot noise grows with the light: its scale is that of most of the frame.
-        level = around - around.min()
-        expected = np.sqrt(level + max(np.median(level), 1e-9))
-        ratio = detail / expected
-        noise = 1.4826 * np.median(abs(ratio - np.median(ratio)))
-        total += np.where(ratio > _SIGNAL_TO_NOISE * max(noise, 1e-12), detail, 0.0)
+        usual = (1.4826 * np.median(abs(detail - np.median(detail)))) ** 2
+        # The camera's noise and that of the usual light is everywhere; more light, more noise.
+        more = counts_per_photon * (around - np.median(around)).clip(min=0)
+        total += np.where(detail > _SIGNAL_TO_NOISE * np.sqrt(usual + _LEFT * more), detail, 0.0)
     inside = np.zeros_like(total)  # at its border, a slope looks like a detail
     inside[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = 1
     return total * inside
@@ -163,31 +131,6 @@ def _examined(
     elif photons < LEAST_PHOTONS:
         problem = "too dim"
     return Bead(row, column, photons, problem, light_doubt(light))
-
-
-def _without_pairs(beads: list[Bead], planes: Floats, side_px: int) -> list[Bead]:
-    """Those that are two get a problem."""
-    ways: dict[int, tuple[int, int] | None] = {}
-    for number, bead in enumerate(beads):
-        window = bead_window(bead.row, bead.column, side_px, planes.shape[1:])
-        if not bead.problem and not bead.doubt and window is not None:
-            ways[number] = companion_px(planes[:, *window])
-    told = list(beads)
-    for number, way in ways.items():
-        if way is None:
-            continue
-        alike = [one for one in ways.values() if one is not None and _same_way(one, way)]
-        if len(alike) > 1 and 2 * len(alike) > len(ways):
-            continue
-        problem = f"two, {math.hypot(*way):.0f} px apart"
-        told[number] = replace(beads[number], problem=problem)
-    return told
-
-
-def _same_way(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    across = math.hypot(one[0] - other[0], one[1] - other[1])
-    back = math.hypot(one[0] + other[0], one[1] + other[1])
-    return min(across, back) <= _ALIKE_PX
 
 
 def bead_window(
