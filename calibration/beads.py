@@ -69,12 +69,11 @@ def problem_of(scan: BeadScan) -> str:
 
 
 def saturated_plane(planes: NDArray[np.floating], saturated: float | None = None) -> int | None:
-    """The first of the planes (K, H, W) with pixels at `saturated`; where that is not known, with
-    several at the highest value of all, as chance does not make them."""
-    if saturated is None:
-        clipped = (planes == planes.max()).sum((1, 2)) >= _SAME_PX
-    else:
-        clipped = (planes >= saturated * (1 - _ROUNDING)).any((1, 2))
+    """The first of the planes (K, H, W) with a pixel at `saturated`, or with several at the highest
+    value of all, which chance does not make: cameras clip below what their counts could hold."""
+    clipped = (planes == planes.max()).sum((1, 2)) >= _SAME_PX
+    if saturated is not None:
+        clipped |= (planes >= saturated * (1 - _ROUNDING)).any((1, 2))
     return int(clipped.argmax()) if clipped.any() else None
 
 
