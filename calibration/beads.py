@@ -107,7 +107,7 @@ def twin_doubts(scan: BeadScan) -> list[str]:
     """Where one bead should be and two are, each in a sentence."""
     told = []
     for one in scan.singles:
-        away_px = twin_px(one.planes)
+        away_px = twin_px(levelled(one.planes, curved=True)[0])
         told.append(
             ""
             if away_px is None
@@ -194,20 +194,19 @@ def doubts(found: Retrieved, other_direction: float = 1.0, moved_nm: float = 0.0
     return told + _numbered([light_doubt(photons) for photons in of_each])
 
 
-def levelled(planes: NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Planes (K, H, W) above a level background with a slope, that of each one's border; and the
-    noise (K,) of a pixel of the border."""
+def levelled(planes: NDArray[np.floating], *, curved: bool = False) -> tuple[Floats, Floats]:
+    """Planes (K, H, W) above the slope through each one's border, or the paraboloid, which takes
+    away what is wide of the image too; and the noise (K,) of a pixel of the border."""
     values = planes.astype(np.float64)
     rows, columns = values.shape[1:]
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
     border = np.ones((rows, columns), bool)
     border[2:-2, 2:-2] = False
-    basis = np.stack((np.ones_like(x), x, y))
-    slopes, *_ = np.linalg.lstsq(basis[:, border].T, values[:, border].T, rcond=None)
-    values -= np.tensordot(slopes[1:].T, basis[1:], 1)
-    level = np.median(values[:, border], 1, keepdims=True)
-    noise = 1.4826 * np.median(abs(values[:, border] - level), 1)
-    return values - level[..., None], noise
+    basis = np.stack((np.ones_like(x), x, y, x**2, x * y, y**2)[: 6 if curved else 3])
+    found, *_ = np.linalg.lstsq(basis[:, border].T, values[:, border].T, rcond=None)
+    above = values - np.tensordot(found.T, basis, 1)
+    above -= np.median(above[:, border], 1)[:, None, None]
+    return above, 1.4826 * np.median(abs(above[:, border]), 1)
 
 
 def bead_light(scan: BeadScan) -> tuple[Floats, Floats]:

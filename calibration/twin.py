@@ -24,11 +24,12 @@ def details(plane: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def twin_px(planes: NDArray[np.floating]) -> float | None:
-    """How far the second of two beads is in planes (K, H, W) of what should be one; None for one,
-    and for planes too few to tell."""
+    """How far the second of two beads is in planes (K, H, W), without background, of what should be
+    one; None for one, and for planes too few to tell."""
     if len(planes) < _LEAST_PLANES:
         return None
     sharp = np.stack([details(plane) for plane in planes])
+    sharp -= np.median(sharp, (1, 2), keepdims=True)  # an even offset is alike at every distance
     size = 2 * np.array(sharp.shape[1:])  # nothing comes in on the other side
     alike = np.fft.ifft2(abs(np.fft.fft2(sharp, s=tuple(size))) ** 2).real
     power = alike[:, :1, :1]

@@ -110,6 +110,16 @@ def test_hot_pixels_are_no_beads_and_disturb_none(name: str, seed: int) -> None:
     assert cut.max() < 20_000
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_hot_pixels_alone_are_nothing(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    seen = scan(np.full((len(FOCUS_UM), SIZE, SIZE), 700.0), seed=seed)
+    for row, column in draw.integers(0, SIZE, (8, 2)):
+        flicker = draw.uniform(0.8, 1.2, len(FOCUS_UM))
+        seen.planes[:, row, column] += draw.choice([300.0, 3000.0, 20_000.0]) * flicker
+    assert find_beads(seen, SIDE_PX) == []
+
+
 @EVERY_MASK
 @pytest.mark.parametrize("left", [0.1, 0.2, 0.3])
 def test_a_bead_that_bleaches_is_told_as_that(name: str, left: float) -> None:
