@@ -10,6 +10,8 @@ from dsacq.errors import SettingsError
 
 Floats = NDArray[np.floating[Any]]
 
+LEAST_PLANES = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class BeadScan:
@@ -20,7 +22,8 @@ class BeadScan:
     counts_per_photon: of the camera, twice its gain for an EMCCD. radius_um: of the beads, which
     lie on the coverslip. bead: (K,) number of the bead in each plane, from 0; None for a single
     one. The planes of a bead come together, in the order in which they were taken. drift_px: (x, y)
-    by which the sample moved from a bead's first plane to its last, evenly.
+    by which the sample moved from a bead's first plane to its last, evenly. saturated: least count
+    of a saturated pixel, where it is known.
     """
 
     planes: Floats
@@ -29,6 +32,7 @@ class BeadScan:
     radius_um: float = 0.05
     bead: NDArray[np.intp] | None = None
     drift_px: tuple[float, float] = (0.0, 0.0)
+    saturated: float | None = None
 
     def __post_init__(self) -> None:
         if self.planes.ndim != 3 or len(self.planes) != len(self.focus_um):
@@ -36,8 +40,10 @@ class BeadScan:
                 f"planes of shape {self.planes.shape}: expected (K, H, W) for "
                 f"{len(self.focus_um)} positions of the focus"
             )
-        if len(self.planes) < 3:
-            raise SettingsError("A bead scan needs at least 3 positions of the focus.")
+        if len(self.planes) < LEAST_PLANES:
+            raise SettingsError(
+                f"A bead scan needs at least {LEAST_PLANES} positions of the focus."
+            )
 
     @property
     def numbers(self) -> NDArray[np.intp]:

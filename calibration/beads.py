@@ -8,13 +8,20 @@ from numpy.typing import NDArray
 
 from calibration.bead_scan import BeadScan
 from calibration.retrieve import Progress, Retrieved, RetrieveSettings, retrieve
+from calibration.twin import twin_px
 from dsacq.errors import SettingsError
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
 
-SATURATED_PX = 4  # pixels of one plane at the same highest value
-LEAST_PHOTONS = 2000.0
+Floats = NDArray[np.float64]
+
+LEAST_PHOTONS = 2000.0  # in the median plane
+
+_SAME_PX = 4  # pixels of one plane at the same highest value
+_ROUNDING = 1e-6
 _FALL = 0.25  # of the photons of the median plane
+_BLEACHED = 0.6  # of the light of the first third of the planes, in the last
+_SURELY = 3.0  # standard errors
 _GOOD_CORRELATION, _GOOD_CHI_SQUARE = 0.98, 1.3
 _DRIFT_NM = 100.0
 _TRIAL = 0.25  # of the passes, for each direction of the focus
@@ -28,57 +35,90 @@ def retrieve_settings(optics: Optics, passes: int = RetrieveSettings.passes) -> 
 
 
 def require_usable(scan: BeadScan) -> None:
-    """Raises SettingsError for a scan that cannot give a PSF: saturated, dark, unordered, or with
-    the same picture at several positions. For whatever is made of its images."""
+    """Raises SettingsError for a scan that cannot give a PSF, as `problem_of` says. For whatever is
+    made of its images."""
     for one in scan.singles:
-        _require_usable(one)
+        problem = problem_of(one)
+        if problem:
+            raise SettingsError(f"The bead scan cannot be used: {problem}.")
 
 
-def _require_usable(scan: BeadScan) -> None:
+def problem_of(scan: BeadScan) -> str:
+    """Why the images of a bead cannot give a PSF, for a sentence; "" where they can."""
     if not (np.isfinite(scan.planes).all() and np.isfinite(scan.focus_um).all()):
-        raise SettingsError(
-            "The bead scan has values that are no finite numbers; give pictures and positions."
-        )
-    top = scan.planes.max()
-    at_top = (scan.planes == top).sum((1, 2))
-    if at_top.max() >= SATURATED_PX:
-        raise SettingsError(
-            f"Plane {int(at_top.argmax())} of the bead scan is saturated: {int(at_top.max())} "
-            f"pixels have the highest value, {top:g}; take it again with less light."
-        )
+        return "it has values that are no finite numbers; give pictures and positions"
+    plane = saturated_plane(scan.planes, scan.saturated)
+    if plane is not None:
+        return f"saturated in plane {plane}, take less light"
     steps = np.diff(scan.focus_um)
     if not (np.all(steps > 0) or np.all(steps < 0)):
-        raise SettingsError(
-            "The positions of the focus go back and forth; give them in the order of the planes."
-        )
+        return "the focus goes back and forth; give its positions in the order of the planes"
     same = np.flatnonzero((np.diff(scan.planes, axis=0) == 0).all((1, 2)))
     if len(same):
-        raise SettingsError(
-            f"Planes {same[0]} and {same[0] + 1} of the bead scan are the same picture, as when a "
-            "frame is lost; take it again."
+        return (
+            f"planes {same[0]} and {same[0] + 1} are the same picture, as when a frame is lost; "
+            "take it again"
         )
-    photons = above_background(scan.planes) / scan.counts_per_photon
-    if np.median(photons) < LEAST_PHOTONS:
-        raise SettingsError(
-            f"The bead gives about {max(np.median(photons), 0):.0f} photons per plane; a scan "
-            f"needs {LEAST_PHOTONS:.0f}, better 100 000."
+    photons = max(float(np.median(bead_light(scan)[0])), 0.0)
+    if photons < LEAST_PHOTONS:
+        return (
+            f"too dim, about {photons:.0f} photons in a plane; {LEAST_PHOTONS:.0f} are needed, "
+            "better 100 000"
         )
+    return ""
 
 
-def light_doubt(photons: NDArray[np.floating]) -> str:
+def saturated_plane(planes: NDArray[np.floating], saturated: float | None = None) -> int | None:
+    """The first of the planes (K, H, W) with a pixel at `saturated`, or with several at the highest
+    value of all, which chance does not make: cameras clip below what their counts could hold."""
+    clipped = (planes == planes.max()).sum((1, 2)) >= _SAME_PX
+    if saturated is not None:
+        clipped |= (planes >= saturated * (1 - _ROUNDING)).any((1, 2))
+    return int(clipped.argmax()) if clipped.any() else None
+
+
+def light_doubt(photons: NDArray[np.floating], error: Floats | float = 0.0) -> str:
     """What is odd about a bead's light (K,) in the planes of its scan, in a sentence, or ""."""
-    faint = np.flatnonzero(photons < _FALL * np.median(photons))
-    if not len(faint):
-        return ""
-    return (
-        f"In {len(faint)} planes, the first is {faint[0]}, the bead has less than a quarter of its "
-        "usual light: it bleached, left, or the shutter was closed."
-    )
+    doubtful = _SURELY * np.broadcast_to(error, photons.shape)
+    faint = np.flatnonzero(photons + doubtful < _FALL * np.median(photons))
+    if len(faint):
+        return (
+            f"In {len(faint)} planes, the first is {faint[0]}, the bead has less than a quarter of "
+            "its usual light: it bleached, left, or the shutter was closed."
+        )
+    third = max(len(photons) // 3, 1)
+    first, last = photons[:third], photons[-third:]
+    if np.median(last + doubtful[-third:]) < _BLEACHED * np.median(first - doubtful[:third]):
+        left = max(float(np.median(last) / np.median(first)), 0.0)
+        return (
+            f"The bead's light falls to {100 * left:.0f} % from the first planes to the last: it "
+            "bleached, or its images are larger than the square."
+        )
+    return ""
 
 
 def scan_doubts(scan: BeadScan) -> list[str]:
-    """What speaks against images that are used as they are, each in a sentence."""
-    told = [light_doubt(above_background(one.planes)) for one in scan.singles]
+    """What speaks against images that can be used, each in a sentence."""
+    told = [light_doubt(*bead_light(one)) for one in scan.singles]
+    return _numbered(told) + twin_doubts(scan)
+
+
+def twin_doubts(scan: BeadScan) -> list[str]:
+    """Where one bead should be and two are, each in a sentence."""
+    told = []
+    for one in scan.singles:
+        away_px = twin_px(levelled(one.planes, curved=True)[0])
+        told.append(
+            ""
+            if away_px is None
+            else f"At every focus there is the same image once more, {away_px:.0f} px away: two "
+            "beads, or the scan is too short to tell."
+        )
+    return _numbered(told)
+
+
+def _numbered(told: list[str]) -> list[str]:
+    """What was told of beads, "" for nothing, with the bead's number where there are several."""
     return [
         f"Bead {number}: {doubt}" if len(told) > 1 else doubt
         for number, doubt in enumerate(told)
@@ -147,18 +187,32 @@ def doubts(found: Retrieved, other_direction: float = 1.0, moved_nm: float = 0.0
     if found.chi_square > _GOOD_CHI_SQUARE:
         told.append(
             "The images differ from the model by more than noise (chi-square per pixel "
-            f"{found.chi_square:.2f}): check the counts per photon, or try the vectorial model."
+            f"{found.chi_square:.2f}): check the counts per photon, that one bead alone is in the "
+            "images, or try the vectorial model."
         )
-    # Of each bead its own planes.
-    faint = map(light_doubt, np.split(found.photons, len(found.centre_um)))
-    told += [doubt for doubt in faint if doubt][:1]
-    return told
+    of_each = np.split(found.photons, len(found.centre_um))
+    return told + _numbered([light_doubt(photons) for photons in of_each])
 
 
-def above_background(planes: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(K,) counts above the median of each plane's border."""
-    planes = planes.astype(np.float64)
-    sides = (planes[:, :2], planes[:, -2:], planes[:, 2:-2, :2], planes[:, 2:-2, -2:])
-    border = np.concatenate([side.reshape(len(planes), -1) for side in sides], 1)
-    above = (planes - np.median(border, 1)[:, None, None]).sum((1, 2))
-    return np.asarray(above)
+def levelled(planes: NDArray[np.floating], *, curved: bool = False) -> tuple[Floats, Floats]:
+    """Planes (K, H, W) above the slope through each one's border, or the paraboloid, which takes
+    away what is wide of the image too; and the noise (K,) of a pixel of the border."""
+    values = planes.astype(np.float64)
+    rows, columns = values.shape[1:]
+    y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
+    border = np.ones((rows, columns), bool)
+    border[2:-2, 2:-2] = False
+    basis = np.stack((np.ones_like(x), x, y, x**2, x * y, y**2)[: 6 if curved else 3])
+    found, *_ = np.linalg.lstsq(basis[:, border].T, values[:, border].T, rcond=None)
+    above = values - np.tensordot(found.T, basis, 1)
+    above -= np.median(above[:, border], 1)[:, None, None]
+    return above, 1.4826 * np.median(abs(above[:, border]), 1)
+
+
+def bead_light(scan: BeadScan) -> tuple[Floats, Floats]:
+    """(K,) photons above the border of each plane, and their standard errors."""
+    above, noise = levelled(scan.planes)
+    rows, columns = above.shape[1:]
+    pixels, border = rows * columns, rows * columns - (rows - 4) * (columns - 4)
+    error = noise * np.sqrt(pixels + pixels**2 * (np.pi / 2) / border)  # pi / 2: of a median
+    return above.sum((1, 2)) / scan.counts_per_photon, error / scan.counts_per_photon

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.bead_scan import BeadScan
+from calibration.beads import require_usable
 from calibration.retrieve import (
     Progress,
     RetrieveSettings,
@@ -90,13 +91,15 @@ def field_map(
 ) -> Generator[Progress, None, FieldMap]:
     """Search each bead's aberrations beside a common phase; yields after each pass.
 
-    Raises SettingsError for too few beads.
+    Raises SettingsError for too few beads, and as `require_usable`.
     """
     if len(beads) < LEAST_BEADS:
         raise SettingsError(
             f"{len(beads)} usable beads are too few to tell how aberrations change over the field; "
             f"{LEAST_BEADS} or more are needed, spread over it."
         )
+    for bead in beads:
+        require_usable(bead)
     settings = replace(settings, roughness=_ROUGHNESS)
     found, of = [], len(beads) * settings.passes
     for number, bead in enumerate(beads):

@@ -1,35 +1,35 @@
 """Beads in a z scan: where they are, and which of them can be used."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
+from scipy.ndimage import gaussian_filter, maximum_filter
 
-from calibration.bead_scan import BeadScan
-from calibration.beads import LEAST_PHOTONS, SATURATED_PX, above_background, light_doubt
-from calibration.companion import companion_px
+from calibration.bead_scan import LEAST_PLANES, BeadScan
+from calibration.beads import bead_light, problem_of, scan_doubts
 from calibration.hot_pixels import hot_pixels, without
+from calibration.twin import AROUND_PX, SPOT_PX, details
 from calibration.z_scan import ZScan
 from dsacq.errors import SettingsError
 
 Floats = NDArray[np.float64]
 
-_SPOT_PX, _AROUND_PX = 1.2, 4.0  # finest details of images, and what is compared with
 _BORDER_PX = 4
-_SIGNAL_TO_NOISE = 7.0  # of such details
-_TOGETHER = 0.8  # of a bead's square: merges what a phase mask spreads
-_LEAST = 1e-4  # of the brightest, that is looked at
-_ROUNDS = 4
+_SIGNAL_TO_NOISE = 7.0  # of details
+# Of a pixel's variance, what is left in details: a difference of two Gaussian blurs.
+_LEFT = (1 / SPOT_PX**2 + 1 / AROUND_PX**2 - 4 / (SPOT_PX**2 + AROUND_PX**2)) / (4 * math.pi)
+_TOGETHER = 1 / 6  # of a bead's square: merges what a phase mask spreads
+_LEAST = 1e-3  # of the brightest, that is looked at
+_TOLD = 3  # of different problems
 _NEIGHBOUR = 0.1  # of a bead's brightness, from which another one disturbs it
-_ALIKE_PX = 1.5  # of companions that several beads have, as then it is the mask's doing
 
 
 @dataclass(frozen=True)
 class Bead:
-    """Place in the frame, px; photons in a plane, the median; why it is not to be used, or "";
-    what speaks against it where there are others, or ""."""
+    """Place in the frame, px; photons in a plane, the median; why it cannot be used, or ""; what
+    speaks against one that can, or ""."""
 
     row: float
     column: float
@@ -38,87 +38,62 @@ class Bead:
     doubt: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class _Peaks:
+    """places (N, 2), row and column, of what stands out, and its heights (N,)."""
+
+    places: NDArray[np.intp]
+    heights: Floats
+
+    def disturbing_px(self, number: int, side_px: int) -> float | None:
+        """How far the nearest other one is that shines into a bead's image."""
+        away = np.hypot(*(self.places - self.places[number]).T)
+        bright = self.heights > _NEIGHBOUR * self.heights[number]
+        others = bright & (away > 0) & (away < side_px)
+        return float(away[others].min()) if others.any() else None
+
+
 def find_beads(scan: ZScan, side_px: int) -> list[Bead]:
     """All beads, the usable ones first, then by brightness.
 
     side_px: of the square that holds a bead's image at all positions of the focus.
     """
-    hot = hot_pixels(scan.planes)
-    planes = without(scan.planes, hot)
-    peaks, heights = _peaks(_details(planes), side_px)
-    beads = [
-        _examined(scan, planes, _disturbing(peaks, heights, number, side_px), place, side_px)
-        for number, place in enumerate(peaks)
-    ]
-    beads = _without_pairs(beads, planes, side_px)
+    planes = without(scan.planes, hot_pixels(scan.planes))
+    together = gaussian_filter(_details(planes, scan.counts_per_photon), _TOGETHER * side_px)
+    highest = maximum_filter(together, max(3, side_px // 4) | 1)
+    places = np.argwhere((together == highest) & (together > _LEAST * together.max()))
+    peaks = _Peaks(places, together[*places.T])
+    beads = [_examined(scan, planes, peaks, number, side_px) for number in range(len(places))]
     return sorted(beads, key=lambda bead: (bool(bead.problem), bool(bead.doubt), -bead.photons))
 
 
-def _peaks(details: Floats, side_px: int) -> tuple[NDArray[np.intp], Floats]:
-    """(N, 2) row and column of the middle of details that lie together, and their sums (N,)."""
-    wide = max(3, round(_TOGETHER * side_px)) | 1
-    together = uniform_filter(details, wide, mode="constant")
-    top = (together == maximum_filter(together, wide)) & (together > _LEAST * together.max())
-    places, heights = np.empty((0, 2), np.intp), []
-    for start in sorted(np.argwhere(top), key=lambda place: -together[*place]):
-        place, height = _middle(details, start, wide // 2)
-        if not len(places) or np.hypot(*(places - place).T).min() > wide / 2:
-            places = np.concatenate((places, place[None]))
-            heights.append(height)
-    return places, np.array(heights)
-
-
-def _middle(details: Floats, start: NDArray[np.intp], half: int) -> tuple[NDArray[np.intp], float]:
-    """Centre of mass of the details around, in a square that moves along with it."""
-    place = start
-    for _ in range(_ROUNDS):
-        first = np.maximum(place - half, 0)
-        part = details[first[0] : place[0] + half + 1, first[1] : place[1] + half + 1]
-        total = part.sum()
-        if total <= 0:
-            return place, 0.0
-        rows, columns = np.indices(part.shape)
-        middle = np.array([(part * rows).sum(), (part * columns).sum()]) / total
-        place = np.asarray(np.rint(first + middle), np.intp)
-    return place, float(total)
-
-
-def _details(planes: Floats) -> Floats:
+def _details(planes: Floats, counts_per_photon: float) -> Floats:
     """(H, W) of what stands out sharply from its surroundings, over all planes; 0 elsewhere.
 
     Beads have fine details at some focus at least, behind every mask; backgrounds have none.
     """
     total = np.zeros(planes.shape[1:])
     for plane in planes:
-        around = gaussian_filter(plane, _AROUND_PX)
-        detail = gaussian_filter(plane, _SPOT_PX) - around
-        # Shot noise grows with the light: its scale is that of most of the frame.
-        level = around - around.min()
-        expected = np.sqrt(level + max(np.median(level), 1e-9))
-        ratio = detail / expected
-        noise = 1.4826 * np.median(abs(ratio - np.median(ratio)))
-        total += np.where(ratio > _SIGNAL_TO_NOISE * max(noise, 1e-12), detail, 0.0)
+        detail, light = details(plane), gaussian_filter(plane, AROUND_PX)
+        usual = (1.4826 * np.median(abs(detail - np.median(detail)))) ** 2
+        more = counts_per_photon * (light - np.median(light)).clip(min=0)  # light, more noise
+        total += np.where(detail > _SIGNAL_TO_NOISE * np.sqrt(usual + _LEFT * more), detail, 0.0)
     inside = np.zeros_like(total)  # at its border, a slope looks like a detail
     inside[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = 1
     return total * inside
 
 
 def bead_scan(scan: ZScan, bead: Bead, side_px: int, radius_um: float) -> BeadScan:
-    """One bead, for `retrieve`. Raises SettingsError where its square leaves the frame."""
+    """One bead, for `retrieve`. Raises SettingsError where its square leaves the frame, and for too
+    few planes."""
     window = bead_window(bead.row, bead.column, side_px, scan.planes.shape[1:])
     if window is None:
         raise SettingsError("The bead is too near to the edge of the frame.")
-    return BeadScan(
-        planes=without(scan.planes, hot_pixels(scan.planes))[:, *window],
-        focus_um=scan.focus_um,
-        counts_per_photon=scan.counts_per_photon,
-        radius_um=radius_um,
-        drift_px=scan.drift_px or (0.0, 0.0),
-    )
+    return _cut(scan, without(scan.planes, hot_pixels(scan.planes)), window, radius_um)
 
 
 def best_beads(scan: ZScan, side_px: int, radius_um: float, most: int = 1) -> BeadScan:
-    """The brightest of the usable beads, at most so many, as one scan. Raises SettingsError as
+    """The best of the usable beads, at most so many, as one scan. Raises SettingsError as
     `usable_beads`."""
     beads = usable_beads(scan, side_px)[:most]
     singles = [bead_scan(scan, bead, side_px, radius_um) for bead in beads]
@@ -126,68 +101,45 @@ def best_beads(scan: ZScan, side_px: int, radius_um: float, most: int = 1) -> Be
 
 
 def usable_beads(scan: ZScan, side_px: int) -> list[Bead]:
-    """By brightness. Raises SettingsError, saying why, when there is none."""
+    """By brightness; those with doubts only where there are no others. Raises SettingsError, saying
+    why, when there is none."""
     beads = find_beads(scan, side_px)
     if not beads:
         raise SettingsError("No bead stands out in the z scan; check light, focus and mask.")
-    if beads[0].problem:
-        problems = "; ".join(sorted({bead.problem for bead in beads}))
+    usable = [bead for bead in beads if not bead.problem]
+    if not usable:
+        problems = "; ".join(list(dict.fromkeys(bead.problem for bead in beads))[:_TOLD])
         raise SettingsError(f"None of the {len(beads)} beads can be used: {problems}.")
-    return [bead for bead in beads if not bead.problem]
+    return [bead for bead in usable if not bead.doubt] or usable
 
 
-def _disturbing(
-    peaks: NDArray[np.intp], heights: Floats, number: int, side_px: int
-) -> float | None:
-    """How far the nearest other bead is that shines into a bead's image."""
-    away = np.hypot(*(peaks - peaks[number]).T)
-    others = (heights > _NEIGHBOUR * heights[number]) & (away > 0) & (away < side_px)
-    return float(away[others].min()) if others.any() else None
-
-
-def _examined(
-    scan: ZScan, planes: Floats, other_px: float | None, place: NDArray[np.intp], side_px: int
-) -> Bead:
-    row, column = (float(one) for one in place)
+def _examined(scan: ZScan, planes: Floats, peaks: _Peaks, number: int, side_px: int) -> Bead:
+    row, column = (float(one) for one in peaks.places[number])
     window = bead_window(row, column, side_px, planes.shape[1:])
     if window is None:
         return Bead(row, column, 0.0, "too near to the edge")
-    light = above_background(planes[:, *window]) / scan.counts_per_photon
-    photons = float(np.median(light))
-    top = (scan.planes[:, *window] >= scan.saturated * (1 - 1e-6)).sum((1, 2)).max()
-    problem = ""
+    if len(planes) < LEAST_PLANES:
+        return Bead(row, column, 0.0, f"too few planes, {LEAST_PLANES} are needed")
+    one = _cut(scan, planes, window)
+    photons = float(np.median(bead_light(one)[0]))
+    other_px = peaks.disturbing_px(number, side_px)
     if other_px is not None:
-        problem = f"another one {other_px:.0f} px away"
-    elif top >= SATURATED_PX:
-        problem = "saturated: take less light"
-    elif photons < LEAST_PHOTONS:
-        problem = "too dim"
-    return Bead(row, column, photons, problem, light_doubt(light))
+        return Bead(row, column, photons, f"another one {other_px:.0f} px away")
+    problem = problem_of(one)
+    return Bead(row, column, photons, problem, "" if problem else " ".join(scan_doubts(one)))
 
 
-def _without_pairs(beads: list[Bead], planes: Floats, side_px: int) -> list[Bead]:
-    """Those that are two get a problem."""
-    ways: dict[int, tuple[int, int] | None] = {}
-    for number, bead in enumerate(beads):
-        window = bead_window(bead.row, bead.column, side_px, planes.shape[1:])
-        if not bead.problem and not bead.doubt and window is not None:
-            ways[number] = companion_px(planes[:, *window])
-    told = list(beads)
-    for number, way in ways.items():
-        if way is None:
-            continue
-        alike = [one for one in ways.values() if one is not None and _same_way(one, way)]
-        if len(alike) > 1 and 2 * len(alike) > len(ways):
-            continue
-        problem = f"two, {math.hypot(*way):.0f} px apart"
-        told[number] = replace(beads[number], problem=problem)
-    return told
-
-
-def _same_way(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    across = math.hypot(one[0] - other[0], one[1] - other[1])
-    back = math.hypot(one[0] + other[0], one[1] + other[1])
-    return min(across, back) <= _ALIKE_PX
+def _cut(
+    scan: ZScan, planes: Floats, window: tuple[slice, slice], radius_um: float = 0.0
+) -> BeadScan:
+    return BeadScan(
+        planes=planes[:, *window],
+        focus_um=scan.focus_um,
+        counts_per_photon=scan.counts_per_photon,
+        radius_um=radius_um,
+        drift_px=scan.drift_px or (0.0, 0.0),
+        saturated=scan.saturated,
+    )
 
 
 def bead_window(

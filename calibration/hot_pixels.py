@@ -4,23 +4,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, median_filter
 
-_AROUND = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]], bool)
+_AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 _BRIGHTER = 3.0  # times the brightest neighbour, above the level around
 _SIGNAL_TO_NOISE = 6.0
-_IN_PLANES = 0.8  # of the planes
 
 
 def hot_pixels(planes: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """(H, W) pixels far brighter than all their neighbours in nearly all planes (K, H, W).
+    """(H, W) pixels far brighter than all their neighbours, in the median of the planes (K, H, W).
 
     A bead is not: it covers several pixels, and spreads when the focus moves.
     """
     values = planes.astype(np.float32)
-    around = values - median_filter(values, (1, 7, 7))
-    noise = 1.4826 * np.median(abs(around), (1, 2), keepdims=True)
-    beside = maximum_filter(around, footprint=_AROUND).clip(min=0)
-    sharp = around - _BRIGHTER * beside > _SIGNAL_TO_NOISE * np.maximum(noise, 1e-6)
-    hot: NDArray[np.bool_] = sharp.mean(0) >= _IN_PLANES
+    steady = np.median(values - median_filter(values, (1, 7, 7)), 0)
+    noise = 1.4826 * float(np.median(abs(steady)))
+    beside = np.maximum(maximum_filter(steady, footprint=_AROUND), 0.0)
+    hot: NDArray[np.bool_] = steady - _BRIGHTER * beside > _SIGNAL_TO_NOISE * max(noise, 1e-6)
     return hot
 
 

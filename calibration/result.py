@@ -12,7 +12,13 @@ import numpy as np
 
 from calibration.align import Aligned, align, require_structure
 from calibration.bead_scan import BeadScan
-from calibration.beads import doubts, require_usable, retrieve_checked, retrieve_settings
+from calibration.beads import (
+    doubts,
+    require_usable,
+    retrieve_checked,
+    retrieve_settings,
+    twin_doubts,
+)
 from calibration.report import report
 from calibration.retrieve import Progress, Retrieved, RetrieveSettings
 from calibration.z_scan import ZScan
@@ -46,7 +52,7 @@ class Calibrated:
     def doubts(self) -> list[str]:
         """What speaks against it, each in a sentence."""
         moved_nm = 1e3 * math.hypot(*self.scan.drift_px) * self.optics.pixel_um
-        return doubts(self.found, self.other_direction, moved_nm)
+        return doubts(self.found, self.other_direction, moved_nm) + twin_doubts(self.scan)
 
     @property
     def summary(self) -> str:

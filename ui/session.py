@@ -206,8 +206,9 @@ class Session(QObject):
     ) -> None:
         """Run a generator that has the rig for itself; a live view that runs is ended first.
 
-        make: gets the rig, and an Event that is set when it should end. on_item: called in the
-        thread of the window with each item. However it ends, lasers go off and the camera stops,
+        make: gets the rig, and an Event that is set when it should end, which it does by itself, as
+        its last items tell what was kept. on_item: called in the thread of the window with each
+        item. However it ends, lasers go off and the camera stops,
         and `ended` is told with None, None.
         """
         if self.rig is None or self.activity.exclusive:
@@ -222,10 +223,7 @@ class Session(QObject):
             self._commands.submit(lambda: None).result()
             try:
                 with closing(make(rig, stop)) as items:
-                    for item in items:
-                        yield item
-                        if stop.is_set():
-                            break
+                    yield from items
             finally:
                 rig.make_safe()
 

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from calibration.bead_scan import BeadScan
-from calibration.beads import doubts, require_usable, retrieve_checked
+from calibration.beads import (
+    doubts,
+    light_doubt,
+    require_usable,
+    retrieve_checked,
+    scan_doubts,
+)
 from calibration.retrieve import Retrieved, RetrieveSettings
 from dsacq.errors import SettingsError
 from dsacq.physics.masks import tetrapod
@@ -90,22 +96,87 @@ def test_a_bead_that_leaves_is_named() -> None:
     assert any("In 3 planes, the first is 8" in doubt for doubt in doubts(found))
 
 
-def test_two_beads_are_doubted() -> None:
+@pytest.mark.parametrize(
+    ("away_px", "part"), [((5, -6), np.linspace(0.5, 1, 11)), ((4, 0), 0.3), ((0, -4), 1.0)]
+)
+def test_two_beads_are_doubted(away_px: tuple[int, int], part: float | np.ndarray) -> None:
     alone = planes(BRIGHT)
-    both = alone + np.roll(alone, (5, -6), (1, 2)) * np.linspace(0.5, 1, 11)[:, None, None]
-    found, _ = run(BeadScan(planes=both, focus_um=FOCUS_UM))
-    assert doubts(found)
+    second = np.roll(alone, away_px, (1, 2)) * np.broadcast_to(part, 11)[:, None, None]
+    found, _ = run(BeadScan(planes=alone + second, focus_um=FOCUS_UM))
+    assert any("one bead alone" in doubt for doubt in doubts(found))
 
 
 def test_saturation_is_named() -> None:
     scan = scan_of(BRIGHT)
     top = float(np.percentile(scan.planes[5], 99.5))
-    with pytest.raises(SettingsError, match="saturated"):
+    with pytest.raises(SettingsError, match="saturated in plane 0, take less light"):
         require_usable(replace(scan, planes=scan.planes.clip(max=top)))
 
 
+def test_one_clipped_pixel_is_enough_where_its_count_is_known() -> None:
+    scan = scan_of(BRIGHT)
+    top = float(scan.planes.max())
+    require_usable(replace(scan, saturated=top + 1))
+    with pytest.raises(
+        SettingsError, match=f"saturated in plane {scan.planes.max((1, 2)).argmax()}"
+    ):
+        require_usable(replace(scan, saturated=top))
+
+
+@pytest.mark.parametrize(("number", "says"), [(0, "saturated"), (1, "saturated"), (2, "too dim")])
+def test_each_of_several_beads_is_judged(number: int, says: str) -> None:
+    singles = [scan_of(BRIGHT) for _ in range(3)]
+    top = float(np.percentile(singles[0].planes[5], 99.5))
+    bad = singles[number].planes
+    bad = bad.clip(max=top) if says == "saturated" else bad * 0.003
+    singles[number] = replace(singles[number], planes=bad)
+    with pytest.raises(SettingsError, match=says):
+        require_usable(BeadScan.joined(singles))
+
+
+def test_a_picture_that_comes_twice_is_named() -> None:
+    scan = scan_of(BRIGHT)
+    scan.planes[4] = scan.planes[3]
+    with pytest.raises(SettingsError, match="planes 3 and 4 are the same picture"):
+        require_usable(scan)
+
+
+@pytest.mark.parametrize("left", [0.1, 0.2, 0.4])
+def test_bleaching_is_told_in_these_words(left: float) -> None:
+    scan = scan_of(BRIGHT * np.geomspace(1, left, len(BRIGHT)))
+    require_usable(scan)
+    (doubt,) = scan_doubts(scan)
+    assert "it bleached" in doubt
+
+
+@pytest.mark.parametrize("left", [0.9, 1.0, 1.1])
+def test_light_that_stays_is_not_doubted(left: float) -> None:
+    assert scan_doubts(scan_of(BRIGHT * np.geomspace(1, left, len(BRIGHT)))) == []
+
+
+def test_light_that_noise_hides_is_not_doubted() -> None:
+    photons = np.array([3.0, 2, 3, 1, 2, 1, 1, 1.5, 1]) * 1e4
+    assert "falls to 33 %" in light_doubt(photons)
+    assert light_doubt(photons, 1e4) == ""
+    assert light_doubt(np.array([1.0])) == ""
+
+
+@pytest.mark.parametrize(
+    ("away_px", "part"), [((9, 0), 0.5), ((7, -8), 1.0), ((-3, 14), 0.6), ((0, 15), 0.4)]
+)
+def test_two_beads_are_doubted_before_a_search(away_px: tuple[int, int], part: float) -> None:
+    alone = planes(BRIGHT)
+    (doubt,) = scan_doubts(
+        BeadScan(planes=alone + part * np.roll(alone, away_px, (1, 2)), focus_um=FOCUS_UM)
+    )
+    assert f"the same image once more, {np.hypot(*away_px):.0f} px away" in doubt
+    beads = [scan_of(BRIGHT), BeadScan(planes=alone + np.roll(alone, 12, 1), focus_um=FOCUS_UM)]
+    (doubt,) = scan_doubts(BeadScan.joined(beads))
+    assert doubt.startswith("Bead 1: At every focus")
+
+
 def test_a_dim_bead_is_named() -> None:
-    with pytest.raises(SettingsError, match="photons per plane"):
+    with pytest.raises(SettingsError, match=r"too dim, about \d{2,3} photons in a plane"):
         require_usable(scan_of(np.full(len(FOCUS_UM), 300.0)))
 
 

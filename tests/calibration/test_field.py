@@ -80,3 +80,11 @@ def test_three_beads_are_too_few() -> None:
     beads = [bead(5.0, 1)] * 3
     with pytest.raises(SettingsError, match="3 usable beads are too few"):
         next(field_map(beads, PLACES_UM[:3], common(), OPTICS, PsfModel(), SETTINGS))
+
+
+def test_a_clipped_bead_is_refused() -> None:
+    beads = [bead(5.0, seed) for seed in range(4)]
+    planes = beads[2].planes
+    beads[2] = replace(beads[2], planes=planes.clip(max=planes.max() / 3))
+    with pytest.raises(SettingsError, match="saturated in plane"):
+        next(field_map(beads, PLACES_UM[:4], common(), OPTICS, PsfModel(), SETTINGS))

@@ -130,7 +130,7 @@ def test_one_plane_is_kept_too(tmp_path: Path) -> None:
         next(scan)
         scan.close()
     assert read_scan(tmp_path / "beads-1").planes.shape == (1, 64, 64)
-    with pytest.raises(SettingsError, match="at least 3 positions"):
+    with pytest.raises(SettingsError, match="too few planes, 3 are needed"):
         best_beads(read_scan(tmp_path / "beads-1"), 31, 0.05)
 
 

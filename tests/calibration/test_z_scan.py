@@ -15,7 +15,6 @@ from dsacq.config import validated
 from dsacq.errors import SettingsError
 from dsacq.physics.masks import astigmatism
 from dsacq.physics.optics import STANDARD_OPTICS
-from dsacq.physics.pupil import PsfModel
 from hardware.protocols import DeviceError
 from hardware.rig import open_rig
 from hardware.rig_file import RigSettings
@@ -242,42 +241,3 @@ def test_beads_are_found_where_they_lie(scanned: tuple[Path, ZScan]) -> None:
     assert best_beads(scan, 31, 0.05).planes.shape == (5, 31, 31)
     both = best_beads(scan, 31, 0.05, 2)
     assert len(both.singles) == min(2, len(usable))
-
-
-def spots(places: list[tuple[int, int, float]], top: float = 60_000.0) -> ZScan:
-    """Beads at (row, column) of this many counts, on noise."""
-    rows, columns = np.mgrid[:120, :120]
-    image = np.zeros((120, 120))
-    for row, column, counts in places:
-        image += (
-            counts / (2 * np.pi * 9) * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 18)
-        )
-    planes = np.random.default_rng(0).normal(100 + image, 3, (5, 120, 120)).astype(np.float32)
-    return ZScan(
-        planes=planes,
-        focus_um=np.linspace(-1, 1, 5),
-        counts_per_photon=1.0,
-        saturated=top,
-        optics=STANDARD_OPTICS,
-        psf=PsfModel(),
-        mask_name="none",
-    )
-
-
-def test_beads_that_cannot_be_used_are_named() -> None:
-    beads = find_beads(
-        spots([(60, 60, 2e4), (30, 30, 3e4), (30, 52, 2e4), (90, 90, 1.2e3), (8, 100, 3e4)]), 31
-    )
-    told = {(round(bead.row, -1), round(bead.column, -1)): bead.problem for bead in beads}
-    assert told[60, 60] == ""
-    assert told[30, 30] == told[30, 50] == "another one 22 px away"
-    assert told[90, 90] == "too dim"
-    assert told[10, 100] == "too near to the edge"
-    assert [bool(bead.problem) for bead in beads] == [False, True, True, True, True]
-
-
-def test_no_bead_to_use_is_said() -> None:
-    with pytest.raises(SettingsError, match="No bead stands out"):
-        best_beads(spots([]), 31, 0.05)
-    with pytest.raises(SettingsError, match="saturated: take less light"):
-        best_beads(spots([(60, 60, 2e4)], top=300.0), 31, 0.05)

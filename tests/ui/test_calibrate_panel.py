@@ -6,18 +6,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PyQt6.QtCore import QSettings
 from pytestqt.qtbot import QtBot
 from rig_samples import write_rig
 from small_session import PATIENCE_MS, RIG, end, finish_commands, look, small_session
 
+from calibration.finding import Bead
 from calibration.retrieve import RetrieveSettings
+from calibration.scan_files import read_scan
 from dsacq.files.masks import read_mask
 from dsacq.physics.masks import zernike_mask
 from dsacq.physics.optics import STANDARD_OPTICS
+from hardware.protocols import DeviceError
 from hardware.rig_file import read_rig
 from ui.panels.calibrate import CalibratePanel
+from ui.panels.calibrate_beads import BeadTable
 from ui.panels.mask import MaskPanel
 from ui.panels.train import TrainPanel
 from ui.session import Activity, Session
@@ -103,14 +108,87 @@ def test_a_scan_can_be_cancelled(qtbot: QtBot, panel: CalibratePanel, tmp_path: 
     panel.scan()
     qtbot.waitUntil(lambda: panel.bar.value() > 1, timeout=PATIENCE_MS)
     panel.cancel()
+    assert panel.told.text() == "Stopped. Planes that were taken are kept."
     end(qtbot, panel._session)
-    assert not (tmp_path / "beads-1").exists()
-    assert "not kept" in panel.told.text()
+    taken = len(read_scan(tmp_path / "beads-1").planes)
+    assert 1 < taken < 201
+    ended = f"The scan ended early: {taken} of 201 planes were taken."
+    qtbot.waitUntil(lambda: ended in panel.told.text())
+    assert panel.beads.rowCount() > 0
     assert not panel.cancel_button.isEnabled()
+
+
+def test_planes_before_a_failure_are_kept_and_their_beads_shown(
+    qtbot: QtBot, panel: CalibratePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = panel._session.rig
+    assert rig is not None
+    assert rig.focus is not None
+    move, stood_um = rig.focus.move_to, rig.focus.position_um()
+
+    def stuck(um: float) -> None:
+        if um == pytest.approx(stood_um + 0.6):
+            raise DeviceError("focus", "did not arrive.")
+        move(um)
+
+    monkeypatch.setattr(rig.focus, "move_to", stuck)
+    with qtbot.waitSignal(panel._session.failed) as failed:
+        scan(qtbot, panel)
+    assert "did not arrive" in str(failed.args[0])
+    assert "The scan ended early: 4 of 6 planes were taken." in panel.told.text()
+    assert read_scan(tmp_path / "beads-1").planes.shape == (4, 160, 160)
+    assert panel.retrieve_button.isEnabled()
+    assert rig.focus.position_um() == stood_um
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_long_way_is_asked_before(
+    qtbot: QtBot, panel: CalibratePanel, tmp_path: Path, relative: bool
+) -> None:
+    rig, box = panel._session.rig, panel._scan_box
+    assert rig is not None
+    assert rig.focus is not None
+    stood_um = rig.focus.position_um()
+    box.origin.setCurrentIndex(box.origin.findData(relative))
+    middle_um = -22.0 + (0.0 if relative else stood_um)
+    panel.first.setValue(middle_um - 1.0)
+    panel.last.setValue(middle_um + 1.0)
+    panel.step.setValue(1.0)
+    assert box.agree_button.isHidden()
+    panel.scan()
+    qtbot.waitUntil(box.agree_button.isVisible)
+    assert panel.told.text() == "The focus stands at 4.50 µm; this scan takes it 23.0 µm away."
+    assert rig.focus.position_um() == stood_um
+    assert not (tmp_path / "beads-1").exists()
+    panel.step.setValue(0.9)
+    panel.first.setValue(middle_um - 0.9)
+    assert box.agree_button.isHidden()  # as what was asked is no longer what is wanted
+    panel.scan()
+    qtbot.waitUntil(box.agree_button.isVisible)
+    box.agree_button.click()
+    qtbot.waitUntil(lambda: (tmp_path / "beads-1" / "scan.json").exists())
+    qtbot.waitUntil(panel.scan_button.isEnabled)
+    found_um = read_scan(tmp_path / "beads-1").focus_um
+    assert found_um == pytest.approx(stood_um - 22.9 + np.array([0.0, 0.9, 1.8]))
+    assert rig.focus.position_um() == stood_um
+
+
+def test_what_speaks_against_a_bead_is_beside_it(qtbot: QtBot) -> None:
+    table = BeadTable()
+    qtbot.addWidget(table)
+    table.show_beads(
+        [Bead(1, 2, 3e4), Bead(3, 4, 5e4, doubt="it bleached"), Bead(5, 6, 7, "too dim")]
+    )
+    remarks = [table.item(place, 3) for place in range(3)]
+    assert [item and item.text() for item in remarks] == ["", "it bleached", "too dim"]
+    assert table.chosen == Bead(1, 2, 3e4)
 
 
 def test_what_cannot_be_scanned_is_said(panel: CalibratePanel, tmp_path: Path) -> None:
     panel.first.setValue(2.0)
+    panel.scan()
+    assert "give the lower end first" in panel.told.text()
+    panel.first.setValue(0.9)
     panel.scan()
     assert "fewer than 3 planes" in panel.told.text()
     panel.first.setValue(-1.0)

@@ -13,6 +13,7 @@ from PyQt6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from rig_samples import write_rig
 
+from calibration.scan_files import read_scan
 from dsacq.data import Localizations
 from dsacq.files.movies import open_movie
 from dsacq.files.recording import read_facts
@@ -284,7 +285,8 @@ def test_closed_during_a_calibration(
     window.close()
     assert not any(laser.emitting for laser in rig.lasers.values())
     assert session.activity is Activity.closed
-    assert not (tmp_path / "beads-1").exists()
+    kept = read_scan(tmp_path / "beads-1")
+    assert kept.shortfall == f"The scan ended early: {len(kept.planes)} of 41 planes were taken."
 
 
 def test_the_view_is_remembered(qtbot: QtBot, tmp_path: Path, settings: QSettings) -> None:

@@ -45,6 +45,9 @@ def field(
     mask = read_mask(psf, optics=whole.optics)
     model = measured_model(psf, whole.psf)
     usable = usable_beads(whole, side_px)
+    for bead in usable:
+        if bead.doubt:
+            say(f"Warning: the bead at row {bead.row:.0f}, column {bead.column:.0f}: {bead.doubt}")
     places_um = np.array([(one.column + 0.5, one.row + 0.5) for one in usable])
     places_um *= whole.optics.pixel_um
     scans = [bead_scan(whole, one, side_px, radius_um) for one in usable]
@@ -78,10 +81,12 @@ def stack(
 ) -> None:
     """The plain average of the beads at each focus: a PSF without a model, for other programs.
 
+    Beads are checked as by `calibrate beads`, and against the average of the others.
+
     Example: `dsacq calibrate stack beads-1 -o psf-stack.tif`
     """
     from calibration.finding import best_beads
-    from calibration.psf_stack import average_psf, write_psf_stack
+    from calibration.psf_stack import average_psf, stack_doubts, write_psf_stack
     from calibration.scan_files import is_scan, read_scan
 
     check_file(output)
@@ -89,12 +94,21 @@ def stack(
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
     whole = read_scan(folder)
     scan = best_beads(whole, side_px, 0.0, most)
-    planes = average_psf(scan)
+    planes, agreement = average_psf(scan)
+    doubts = stack_doubts(scan, agreement)
     write_psf_stack(planes, scan, whole.optics, folder.name, output)
+    for doubt in doubts:
+        say(f"Warning: {doubt}")
     if as_json:
-        print_json({"file": output, "beads": len(scan.singles), "planes": len(planes)})
-    else:
-        say(f"The average of {len(scan.singles)} beads was written to {output}.")
+        told = {"agreement": agreement.tolist(), "doubts": doubts}
+        print_json({"file": output, "beads": len(agreement), "planes": len(planes)} | told)
+        return
+    say(
+        f"The average of {len(agreement)} beads was written to {output}; lowest correlation of one "
+        f"with the others: {agreement.min():.3f}."
+        if len(agreement) > 1
+        else f"The images of one bead were written to {output}; more of them tell about each other."
+    )
 
 
 def truth(
@@ -126,6 +140,7 @@ def truth(
     import numpy as np
 
     from calibration.bead_scan import BeadScan
+    from calibration.beads import saturated_plane
     from calibration.z_truth import agreement, heights
     from dsacq.files.localizations import check_table, read_localizations, write_localizations
     from dsacq.files.movies import open_movie
@@ -136,6 +151,12 @@ def truth(
     with open_movie(stack) as movie:
         planes = np.stack([plane for _, plane in movie.frames()]).astype(np.float64)
     scan = BeadScan(planes=planes, focus_um=focus_positions(focus_um, positions, len(planes)))
+    clipped = saturated_plane(planes)
+    if clipped is not None:
+        say(
+            f"Warning: plane {clipped} is saturated; do not trust the heights of the brightest "
+            "emitters, and take the stack again with less light."
+        )
     found = heights(scan, known.optics, known.psf or USUAL_PSF)
     write_localizations(found, output, pixel_um=known.optics.pixel_um)
     result = None

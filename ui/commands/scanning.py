@@ -123,7 +123,10 @@ def precision(
         planes, failure = _held(opened, positions, farthest_um)
         scan = on_coverslip(scan_of(opened, planes, positions), zero_um)
         noise = opened.noise() or IdealCamera()
-    held = held_bead(planes, usable_beads(scan, side_px)[0], side_px, zero_um)
+    bead = usable_beads(scan, side_px)[0]
+    if bead.doubt:
+        say(f"Warning: {bead.doubt}")
+    held = held_bead(planes, bead, side_px, zero_um)
     fits = localized(held, mask, scan.optics, model, noise, radius_um)
     with tracked(len(held), "localizing") as advance:
         found = outcome(fits, lambda _: advance())

@@ -42,8 +42,11 @@ class BeadTable(QTableWidget):
         self._beads = beads
         for place, bead in enumerate(beads):
             self.insertRow(place)
-            words = (f"{bead.row:.0f}", f"{bead.column:.0f}", f"{bead.photons:.0f}", bead.problem)
+            remark = bead.problem or bead.doubt
+            words = (f"{bead.row:.0f}", f"{bead.column:.0f}", f"{bead.photons:.0f}", remark)
             for column, word in enumerate(words):
-                self.setItem(place, column, QTableWidgetItem(word))
+                item = QTableWidgetItem(word)
+                item.setToolTip(remark)  # longer than the column
+                self.setItem(place, column, item)
         if any(not bead.problem for bead in beads):
             self.selectRow(0)
