@@ -17,7 +17,6 @@ from live_samples import (
     SENSITIVE,
     LiveBench,
     SlowLocalizer,
-    Witness,
     localized_frames,
     localizer_of,
     movie_sums,
@@ -43,7 +42,6 @@ from dsacq.localize.as_they_come import LiveLocalizer
 from dsacq.localize.localizer import FrameStack, localize
 from dsacq.stream import Frame
 from hardware.faults import Faults
-from hardware.pictures import picture
 
 COUNT = 12
 SHORT_S = 0.5
@@ -307,17 +305,3 @@ def test_as_many_frames_wait_as_a_second_has(exposure_s: float, kept: int) -> No
     analysis.finish(60.0)
     assert analysis.count == kept
     assert analysis.news().newest.number == 99  # type: ignore[union-attr]
-
-
-def test_a_single_picture_is_waited_for_by_its_exposure() -> None:
-    asked: list[float] = []
-
-    class Asked(Witness):
-        def next_frame(self, timeout_s: float) -> Frame | None:
-            asked.append(timeout_s)
-            return super().next_frame(timeout_s)
-
-    for exposure_s in (0.002, 0.05):
-        picture(Asked(LiveBench(exposure_s=exposure_s).camera))  # type: ignore[arg-type]
-    assert asked[0] > 1.0  # cameras prepare
-    assert asked[1] - asked[0] > 0.048

@@ -124,7 +124,10 @@ def test_mutated_files_give_our_error_or_a_model(random_model: Model, tmp_path: 
 
 def stored(model: Model) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The tensors of a model file and its header."""
-    tensors = {f"network.{name}": one.clone() for name, one in model.network.state_dict().items()}
+    tensors = {
+        f"network.{name}": one.clone(memory_format=torch.contiguous_format)  # it may be in use
+        for name, one in model.network.state_dict().items()
+    }
     tensors["mask.phase_rad"] = torch.from_numpy(model.mask.phase_rad.copy())
     return tensors, dataclasses.asdict(model.card)
 

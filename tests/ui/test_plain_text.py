@@ -164,7 +164,9 @@ def test_masks_models_movies_and_folders(
 ) -> None:
     folder = tmp_path / MARK.format("folder")
     mask, movie = (folder / f"{MARK.format(name)}.tif" for name in ("mask", "movie"))
-    write_mask(vortex(STANDARD_OPTICS), mask)
+    folder.mkdir(exist_ok=True)
+    write_mask(vortex(STANDARD_OPTICS), tmp_path / "mask.tif")
+    (tmp_path / "mask.tif").rename(mask)  # dsacq itself writes no such name
     tifffile.imwrite(movie, np.zeros((5, 16, 20), np.uint16))
     window.masks.library.open_file(mask)
     names = window.masks.library.list
