@@ -21,6 +21,7 @@ from typing import Any
 
 LASER, CAMERA, SHUTTER, STUCK_NOW = range(4)
 STUCK_S = 5
+_looking = threading.Lock()
 
 
 def main() -> None:
@@ -40,13 +41,17 @@ def main() -> None:
 
 
 def _afterwards(owner: type, name: str, look: Callable[..., None]) -> None:
-    """From now on, look at what it was done to, with what was given, each time it was done."""
+    """From now on, look at what it was done to, with what was given, each time it was done.
+
+    One look at a time: what an earlier one saw does not come to stand last.
+    """
     method = getattr(owner, name)
 
     @wraps(method)
     def followed(self: Any, *given: Any, **named: Any) -> Any:
         answer = method(self, *given, **named)
-        look(self, *given)
+        with _looking:
+            look(self, *given)
         return answer
 
     setattr(owner, name, followed)
@@ -59,16 +64,13 @@ def _watch_simulated_devices(state: mmap.mmap) -> None:
     def look_at_light(bench: Bench, *_: Any) -> None:
         state[LASER] = bench.view.light_mw > 0
 
-    def begin(_camera: SimulatedCamera, *_: Any) -> None:
-        state[CAMERA] = 1
-
     def look_at_camera(camera: SimulatedCamera, *_: Any) -> None:
         state[CAMERA] = camera.running
 
     for name in ("change", "light"):
         _afterwards(Bench, name, look_at_light)
-    _afterwards(SimulatedCamera, "start", begin)
-    _afterwards(SimulatedCamera, "stop", look_at_camera)
+    for name in ("start", "stop"):
+        _afterwards(SimulatedCamera, name, look_at_camera)
 
 
 def _watch_mmcore(state: mmap.mmap) -> None:
@@ -150,7 +152,13 @@ def _stuck(signal_file: Path, state: mmap.mmap) -> None:
     from ui.image_view import ImageView
 
     ui.commands.live.serve_screens = stay  # type: ignore[assignment]
-    _afterwards(ImageView, "set_frame", stay)
+    set_frame = ImageView.set_frame
+
+    def set_and_stay(self: ImageView, pixels: Any) -> None:
+        set_frame(self, pixels)
+        stay()
+
+    ImageView.set_frame = set_and_stay  # type: ignore[method-assign]
 
 
 def _shutter_raises(signal_file: Path, _state: mmap.mmap) -> None:
