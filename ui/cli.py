@@ -2,8 +2,11 @@
 
 import io
 import logging
+import os
 import sys
+import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -102,7 +105,28 @@ def program() -> None:
     """Run a command as a process of its own."""
     _write_anything()
     ENDS.leave_after()
-    main()
+    try:
+        main()
+    except SystemExit as stop:
+        _leave(stop.code)
+        raise
+    _leave(0)
+
+
+def _leave(code: object) -> None:
+    """End the process now, all being closed, where it has used Qt: PyQt takes its objects apart
+    when Python ends, and crashes at it now and then, which would tell of a failure."""
+    if "PyQt6.QtCore" not in sys.modules:
+        return
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():
+            thread.join()
+    ENDS.at_exit()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or there is none
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _write_anything() -> None:

@@ -126,7 +126,7 @@ class Running:
         while not condition():
             assert time.monotonic() < end_s, f"not within {PATIENCE_S:g} s: {what}; {self.told}"
             assert self.alive or not alive, f"ended before: {what}; {self.told}"
-            time.sleep(0.001)
+            time.sleep(0.01 if alive else 0.001)  # emulators in this process need their time
 
     def end(self, how: "End") -> None:
         """Do that, and note how long it takes until no light is left and the camera stands."""
