@@ -28,6 +28,7 @@ from dsacq.files.camera_maps import MAPS, camera_table, write_maps
 from dsacq.files.figures import save_figure
 from dsacq.files.movies import open_movie
 from dsacq.files.names import make_folder
+from dsacq.mistakes import typed_number
 from dsacq.physics.camera import Camera, EmccdCamera, without_maps
 from dsacq.version import software
 from hardware.pictures import pictures
@@ -195,12 +196,11 @@ def noise_table(result: CameraResult, folder: Path, rig_file: Path) -> dict[str,
 
 def parsed_exposures(text: str) -> list[float]:
     """Seconds from "10,20,40" in ms. Raises SettingsError."""
-    try:
-        exposures = [float(part) / 1000 for part in text.split(",")]
-    except ValueError:
-        exposures = []
-    if len(set(exposures)) < 2 or min(exposures, default=0.0) <= 0:
-        raise SettingsError(f"Exposures {text!r}: expected two or more numbers, as in 10,20,40.")
+    exposures = [typed_number(part, f"Exposures {text}") / 1000 for part in text.split(",")]
+    if min(exposures) <= 0:
+        raise SettingsError(f"Exposures {text}: expected times above 0, in ms.")
+    if len(set(exposures)) < 2:
+        raise SettingsError(f"Exposures {text}: expected two or more that differ, as in 10,20,40.")
     return sorted(set(exposures))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from dsacq.errors import FileError, SettingsError
+from dsacq.mistakes import misread, sentence, truths_for_numbers, with_truths_marked
 
 T = TypeVar("T")
 
@@ -20,6 +21,10 @@ _TOKENS: Final = re.compile(
     re.DOTALL,
 )
 _ESCAPES: Final = re.compile(r"\\(.)", re.DOTALL)
+_TWICE: Final = re.compile(r"Cannot declare \((.*)\) twice(.*)")
+_QUOTED: Final = r"'([^']*)'"
+_LINE: Final = re.compile(r"\(at line (\d+)")
+_DECIMAL_COMMA: Final = re.compile(r"[^=#]*=\s*([+-]?\d+),(\d+)\s*(#|$)")
 _DRIVE: Final = re.compile(r"[A-Za-z]:\\(?!\\)")
 
 
@@ -27,12 +32,13 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises FileError when it cannot be read as TOML, or holds a path
     whose backslashes TOML takes for something else."""
     values: dict[str, Any]
+    text = read_toml_text(path)
     try:
-        values = tomllib.loads(read_toml_text(path))
+        values = tomllib.loads(text)
     except RecursionError:
         raise FileError(f"{path}: is not a valid TOML file (nested too deep).") from None
     except ValueError as error:  # numbers of thousands of digits among them
-        raise FileError(f"{path}: is not a valid TOML file ({error}).") from None
+        raise FileError(f"{path}: is not a valid TOML file ({_told(error, text)}).") from None
     _refuse_huge(values, str(path), "")
     return values
 
@@ -64,6 +70,18 @@ def read_toml_text(path: Path) -> str:
     text = text.replace("\r\n", "\n")
     _refuse_backslashes(text, path)
     return text
+
+
+def _told(error: ValueError, text: str) -> str:
+    """What the reader of TOML found wrong, in plain words where they are known."""
+    told = str(error)
+    if twice := _TWICE.match(told):
+        return f"the table {'.'.join(re.findall(_QUOTED, twice[1]))} is there twice{twice[2]}"
+    if where := _LINE.search(told):
+        line = text.split("\n")[int(where[1]) - 1]
+        if comma := _DECIMAL_COMMA.match(line):
+            return f"line {where[1]}: write {comma[1]}.{comma[2]} with a point"
+    return told.replace("Cannot overwrite a value", "a key is there twice")
 
 
 def _refuse_backslashes(text: str, path: Path) -> None:
@@ -103,37 +121,30 @@ def _refuse_huge(value: Any, source: str, key: str) -> None:
 
 
 def validated(kind: type[T], values: Mapping[str, Any], source: str) -> T:
-    """Settings of the given kind from plain values.
+    """Settings of the given kind from plain values; what is no number is not taken for one.
 
     All mistakes are told at once, each with the key it concerns; `source` (the file) comes first.
     Raises SettingsError.
     """
+    adapter, wrong = TypeAdapter(kind), list[str]()
     try:
-        return TypeAdapter(kind).validate_python(dict(values))
+        adapter.validate_python(with_truths_marked(values))
     except ValidationError as error:
-        told = "; ".join(_mistake(item) for item in error.errors())
-        raise SettingsError(f"{source}: {told}.") from None
+        wrong = truths_for_numbers(error.errors(include_url=False), values)
+    try:
+        settings = adapter.validate_python(dict(values))
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        # Where true was taken for 1, what does not agree with that would mislead.
+        told = [one for one in found if not (wrong and one["type"] == "value_error")]
+        wrong += [sentence(one, values) for one in told]
+    else:
+        wrong += misread(values, settings)
+    if wrong:
+        raise SettingsError(f"{source}: {'; '.join(dict.fromkeys(wrong))}.")
+    return settings
 
 
 def read_settings(kind: type[T], path: Path) -> T:
     """Settings of the given kind from a TOML file. Raises FileError or SettingsError."""
     return validated(kind, read_toml(path), str(path))
-
-
-def _mistake(item: Any) -> str:
-    key = ".".join(str(part) for part in item["loc"]) or "settings"
-    match item["type"]:
-        case "missing" | "missing_argument" | "missing_keyword_only_argument":
-            return f"{key} is missing"
-        case "extra_forbidden" | "unexpected_keyword_argument":
-            return f"{key} is not a known key"
-        case "union_tag_not_found":
-            return f"{key}.kind is missing"
-        case "union_tag_invalid":
-            known = item["ctx"]["expected_tags"]
-            return f"{key}.kind = {item['ctx']['tag']!r}: expected one of {known}"
-    message = item["msg"].removeprefix("Value error, ")
-    message = f"{message[:1].lower()}{message[1:]}"
-    # A whole table says nothing that the message does not.
-    shown = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"
-    return f"{key}{shown}: {message}"

@@ -51,7 +51,7 @@ class AsiSettings:
     def __post_init__(self) -> None:
         low, high = self.limits_um
         if not low < high:
-            raise ValueError(f"limits_um={self.limits_um}: expected (low, high) with low < high")
+            raise ValueError(f"limits_um = {list(self.limits_um)}: expected the lower one first")
 
 
 def _query(command: str, answer: bytes) -> Query:
@@ -99,7 +99,7 @@ class AsiStage:
         return float(self._checked(self._port.ask(where))["tenths"]) / 10
 
     def move_to(self, position_um: float) -> None:
-        check_within(self._name, f"position {position_um:g} um", position_um, self.limits_um)
+        check_within(self._name, "position", position_um, self.limits_um, "um")
         if not self._motion.acquire(blocking=False):
             raise DeviceError(self._name, "is still moving; wait for it, or stop it.")
         try:

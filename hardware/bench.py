@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 from pydantic import dataclasses as pydantic_dataclasses
 from torch import Tensor
 
+from dsacq.bounds import bounded
 from dsacq.errors import SettingsError
 from dsacq.physics.camera import Camera, ScmosCamera
 from dsacq.physics.optics import STANDARD_OPTICS, Optics, Pitch, Positive
@@ -34,6 +35,8 @@ from hardware.specimens import SpecimenSettings, TelomereSettings
 _Pixels = Annotated[int, Field(ge=16, le=4096)]
 _Samples = Annotated[int, Field(ge=64, le=8192)]
 _Seed = Annotated[int, Field(ge=0, lt=2**62)]
+_Noll = Annotated[int, Field(ge=1, le=200)]
+_Aberration = Annotated[Finite, bounded(-100, 100, "rad")]  # no image is left long before
 
 REFERENCE_EXPOSURE_S = 0.1
 _ENTERING_PX = 20  # how far outside the frame emitters still shine into it
@@ -66,7 +69,7 @@ class BenchSettings:
     slm_pixel_um: Pitch = 8.0
     true_alignment: PupilAlignment = PupilAlignment()
     true_levels: GreyLevels = GreyLevels()
-    aberration_rad: dict[Annotated[int, Field(ge=1, le=200)], Finite] = Field(default_factory=dict)
+    aberration_rad: dict[_Noll, _Aberration] = Field(default_factory=dict)
     reference_mw: Positive = 50.0
     half_life_s: Positive | None = None
     faults: Faults = Faults()

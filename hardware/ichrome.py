@@ -105,7 +105,7 @@ class IchromeLaser:
 
     def set_power(self, power_mw: float) -> None:
         """In steps of 0.1 % of mw_at_full, rounded down."""
-        check_within(self._name, f"power {power_mw:g} mW", power_mw, (0, self.limit_mw))
+        check_within(self._name, "power", power_mw, (0, self.limit_mw), "mW")
         self._set_level(math.floor(1000 * power_mw / self._settings.mw_at_full + 1e-6) / 10)
 
     def on(self) -> None:
@@ -114,7 +114,7 @@ class IchromeLaser:
         wanted = {"use-ttl": ttl, "enable": True, "cw": not ttl}
         with self._port.turn():
             power_mw = self.power_mw  # the front panel may have changed it
-            check_within(self._name, f"power {power_mw:g} mW", power_mw, (0, self.limit_mw))
+            check_within(self._name, "power", power_mw, (0, self.limit_mw), "mW")
             try:
                 for what, value in wanted.items():
                     self._set(what, "#t" if value else "#f")

@@ -86,7 +86,7 @@ class MicroManagerCamera:
         return float(self._core("get_exposure", self.label)) / 1000
 
     def set_exposure(self, exposure_s: float) -> float:
-        check_within(self.name, f"exposure {exposure_s} s", exposure_s, self._exposures_s())
+        check_within(self.name, "exposure", exposure_s, self._exposures_s(), "s")
         if not 0 < exposure_s < math.inf:
             raise DeviceError(self.name, f"exposure {exposure_s} s is not one.")
         before_s = self.exposure_s

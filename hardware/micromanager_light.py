@@ -133,7 +133,7 @@ class MicroManagerLaser:
         return not same(self._read(self._settings.on_property), self._settings.off_value)
 
     def set_power(self, power_mw: float) -> None:
-        check_within(self.name, f"power {power_mw} mW", power_mw, (0, self.limit_mw))
+        check_within(self.name, "power", power_mw, (0, self.limit_mw), "mW")
         units = power_mw / self._settings.mw_per_unit
         with self._lock:
             # Never above what was asked; 1e-9 keeps 0.3 / 0.1 at 3.

@@ -35,7 +35,7 @@ class MicroManagerStageSettings:
     def __post_init__(self) -> None:
         low, high = self.limits_um
         if not low < high:
-            raise ValueError(f"limits_um={self.limits_um}: expected low, high")
+            raise ValueError(f"limits_um = {list(self.limits_um)}: expected the lower one first")
 
 
 class MicroManagerStage:
@@ -78,7 +78,7 @@ class MicroManagerStage:
         return position_um
 
     def move_to(self, position_um: float) -> None:
-        check_within(self.name, f"position {position_um} um", position_um, self.limits_um)
+        check_within(self.name, "position", position_um, self.limits_um, "um")
         if self._closed:
             raise DeviceError(self.name, "it has been closed.")
         with self._lock:

@@ -170,11 +170,17 @@ class Shutter(Device, Protocol):
     def set_opened(self, opened: bool) -> None: ...
 
 
-def check_within(device: str, what: str, value: float, limits: tuple[float, float]) -> None:
-    """Raises DeviceError when a value, such as "position 9 um", lies outside its limits."""
+def check_within(
+    device: str, what: str, value: float, limits: tuple[float, float], unit: str = ""
+) -> None:
+    """Raises DeviceError when a value, such as a position of 9 um, is no number or lies outside
+    its limits."""
     low, high = limits
+    if isinstance(value, bool | str) or value is None:
+        raise DeviceError(device, f"{what} {value!r} is no number.")
     if not low <= value <= high:  # also when it is not a number
-        raise DeviceError(device, f"{what} is outside its limits, {low:g} to {high:g}.")
+        told = f"{what} {value:g}{unit and f' {unit}'}"
+        raise DeviceError(device, f"{told} is outside its limits, {low:g} to {high:g}.")
 
 
 def check_pattern(slm: SLM, grey: NDArray[Any]) -> None:

@@ -39,5 +39,6 @@ class Specimen(Protocol):
 def require_room(z_range_um: tuple[float, float], least_um: float) -> None:
     if z_range_um[1] - z_range_um[0] < least_um:
         raise ValueError(
-            f"z_range_um={z_range_um}: expected low, high, {least_um} um or more apart"
+            f"z_range_um = {list(z_range_um)}: expected the lower one first, and {least_um:g} um "
+            "or more between"
         )

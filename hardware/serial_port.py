@@ -5,6 +5,7 @@ and at first, a harmless query (the marker) is sent: devices answer in turn, hen
 the marker's own answer is old.
 """
 
+import os
 import re
 import threading
 import time
@@ -156,8 +157,11 @@ class _Connection:
             except ImportError as error:
                 raise _LineError("needs pyserial; install it: pip install pyserial") from error
             except (OSError, ValueError) as error:
+                # pyserial's own words hold the number and the port twice
+                number = getattr(error, "errno", None)
+                told = os.strerror(number) if number else str(error)
                 raise _LineError(
-                    f"port {self.port} cannot be opened ({error}); check its name, the cable, and "
+                    f"port {self.port} cannot be opened ({told}); check its name, the cable, and "
                     "that no other program uses it."
                 ) from error
 

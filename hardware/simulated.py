@@ -69,7 +69,7 @@ class SimulatedStageSettings:
 
     def __post_init__(self) -> None:
         if self.limits_um[0] >= self.limits_um[1]:
-            raise ValueError(f"limits_um={self.limits_um}: expected low, high")
+            raise ValueError(f"limits_um = {list(self.limits_um)}: expected the lower one first")
 
 
 class SimulatedStage:
@@ -90,7 +90,7 @@ class SimulatedStage:
         return position
 
     def move_to(self, position_um: float) -> None:
-        check_within(self.name, f"position {position_um:g} um", position_um, self._limits_um)
+        check_within(self.name, "position", position_um, self._limits_um, "um")
         _require_open(self.name, self._closed)
         self._stopped.clear()
         way_um = abs(position_um - self.position_um())
@@ -137,7 +137,7 @@ class SimulatedLaser:
         return self._emitting
 
     def set_power(self, power_mw: float) -> None:
-        check_within(self.name, f"power {power_mw:g} mW", power_mw, (0.0, self._limit_mw))
+        check_within(self.name, "power", power_mw, (0.0, self._limit_mw), "mW")
         _require_open(self.name, self._closed)
         self.turn(power_mw=float(power_mw))
 

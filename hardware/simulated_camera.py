@@ -74,7 +74,7 @@ class SimulatedCamera:
         return self._exposure_s
 
     def set_exposure(self, exposure_s: float) -> float:
-        check_within(self.name, f"exposure {exposure_s:g} s", exposure_s, _EXPOSURES_S)
+        check_within(self.name, "exposure", exposure_s, _EXPOSURES_S, "s")
         self._exposure_s = float(exposure_s)
         return self._exposure_s
 

@@ -56,9 +56,9 @@ def test_the_edges_belong_to_the_bounds() -> None:
         ("index_sample", 4, "expected 1 to 3"),
         ("index_immersion", 1518, "expected 1 to 3"),
         ("magnification", 1e6, "expected 0.5 to 2000"),
-        ("z_range_um", [2000, 6000], "z_range_um.1 = 6000: .* meant in nm, give 6"),
-        ("z_range_um", [6, 2], "z_range_um=.* expected low, high"),
-        ("na", 1.6, "na=1.6: expected less than self.index_immersion=1.518"),
+        ("z_range_um", [2000, 6000], "value 2 of z_range_um = 6000: .* meant in nm, give 6"),
+        ("z_range_um", [6, 2], "z_range_um = .* expected the lower one first"),
+        ("na", 1.6, "na = 1.6: expected less than index_immersion = 1.518"),
     ],
 )
 def test_optics_that_no_microscope_has(key: str, value: object, told: str) -> None:

@@ -38,8 +38,9 @@ from ui.commands import (
     training,
 )
 from ui.console import say
+from ui.typed import require_numbers, with_points
 
-_STOPPED = 130  # exit code
+_STOPPED, _MISUSED = 130, 2  # exit codes
 
 app = typer.Typer(
     add_completion=False,
@@ -79,6 +80,7 @@ app.add_typer(calibrating.app, name="calibrate")
 app.add_typer(rigs.app, name="rig")
 app.add_typer(recordings.app, name="recording")
 app.add_typer(benchmarking.app, name="benchmark")
+require_numbers(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -156,6 +158,8 @@ def main() -> None:
     except UserError as error:
         say(f"Error: {error}")
     except SystemExit as stop:  # so typer ends on Ctrl+C, too
+        if stop.code == _MISUSED and (meant := with_points(sys.argv[1:])):
+            say(f"Numbers are written with a point: {meant}.")
         if stop.code != _STOPPED:
             raise
         if ENDS.failure is None:

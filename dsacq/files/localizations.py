@@ -12,6 +12,7 @@ from dsacq.files.names import check_file
 from dsacq.files.parquet import read_parquet, write_parquet
 from dsacq.files.paths import is_there
 from dsacq.files.picasso import read_picasso, write_picasso
+from dsacq.files.recording import LOCALIZATIONS
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ def read_localizations(path: Path, *, pixel_um: float | None = None) -> Localiza
     and SettingsError for an impossible pixel_um.
     """
     _check_pixel(pixel_um)
+    if is_there(path, Path.is_dir):
+        table = path / LOCALIZATIONS
+        inside = f"; its table is {table}" if is_there(table, Path.is_file) else ""
+        raise FileError(f"{path}: is a folder, and no table{inside}.")
     if not is_there(path, Path.is_file):
         raise FileError(f"{path}: there is no such file.")
     match format_of(path):

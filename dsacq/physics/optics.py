@@ -41,12 +41,11 @@ class Optics:
     z_range_um: tuple[_Depth, _Depth] = (0.0, 4.0)
 
     def __post_init__(self) -> None:
-        if self.na >= self.index_immersion:
-            raise ValueError(f"na={self.na}: expected less than {self.index_immersion=}")
-        if self.na >= self.magnification:
-            raise ValueError(f"na={self.na}: expected less than {self.magnification=}")
+        for name in ("index_immersion", "magnification"):
+            if self.na >= (most := getattr(self, name)):
+                raise ValueError(f"na = {self.na}: expected less than {name} = {most}")
         if self.z_range_um[0] >= self.z_range_um[1]:
-            raise ValueError(f"z_range_um={self.z_range_um}: expected low, high")
+            raise ValueError(f"z_range_um = {list(self.z_range_um)}: expected the lower one first")
 
     @property
     def pixel_um(self) -> float:

@@ -64,9 +64,9 @@ class EmitterSettings:
         if (self.density_per_um2 is None) == (self.count is None):
             raise ValueError("density_per_um2, count: expected one of them")
         if isinstance(self.count, tuple) and self.count[0] > self.count[1]:
-            raise ValueError(f"count={self.count}: expected least, most")
+            raise ValueError(f"count = {list(self.count)}: expected the smaller one first")
         if self.blur_px is not None and self.blur_px[0] > self.blur_px[1]:
-            raise ValueError(f"blur_px={self.blur_px}: expected least, most")
+            raise ValueError(f"blur_px = {list(self.blur_px)}: expected the smaller one first")
 
     @property
     def lasting(self) -> bool:

@@ -35,7 +35,7 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.z_range_um is not None and self.z_range_um[0] > self.z_range_um[1]:
-            raise ValueError(f"z_range_um={self.z_range_um}: expected low, high")
+            raise ValueError(f"z_range_um = {list(self.z_range_um)}: expected the lower one first")
 
     def heights_um(self, area: Area) -> tuple[float, float]:
         """Lowest and highest z that `sample` can give."""

@@ -142,9 +142,9 @@ class CameraContract:
         accepted = camera.set_exposure(0.02)
         assert accepted == pytest.approx(0.02, rel=0.2)
         assert camera.exposure_s == accepted
-        for exposure_s in (-1.0, math.nan):
+        for exposure_s in (-1.0, math.nan, "20,5", True, None):
             with pytest.raises(DeviceError, match=camera.name):
-                camera.set_exposure(exposure_s)
+                camera.set_exposure(exposure_s)  # type: ignore[arg-type]
         assert camera.exposure_s == accepted
 
     def test_closed_twice(self, camera: Camera) -> None:
@@ -168,7 +168,7 @@ class StageContract:
         low, high = stage.limits_um
         stage.move_to((low + high) / 2)
         before = stage.position_um()
-        for position_um in (high + 1, low - 1, math.nan, math.inf):
+        for position_um in (high + 1, low - 1, math.nan, math.inf, "5,5", True):
             with pytest.raises(DeviceError, match=stage.name):
                 stage.move_to(position_um)
         assert stage.position_um() == pytest.approx(before, abs=self.tolerance_um)
@@ -225,7 +225,7 @@ class LaserContract:
     def test_limits_hold(self, laser: Laser) -> None:
         laser.set_power(laser.limit_mw / 4)
         before = laser.power_mw
-        for power_mw in (laser.limit_mw * 1.01 + 0.01, -1.0, math.nan):
+        for power_mw in (laser.limit_mw * 1.01 + 0.01, -1.0, math.nan, "5,5", True):
             with pytest.raises(DeviceError, match=laser.name):
                 laser.set_power(power_mw)
         assert laser.power_mw == before

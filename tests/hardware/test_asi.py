@@ -248,7 +248,7 @@ def test_closing_from_any_state(device: AsiEmulator, stage: AsiStage, state: str
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"limits_um": (5.0, 5.0)}, "low < high"),
+        ({"limits_um": (5.0, 5.0)}, "the lower one first"),
         ({"axis": "ZZ"}, "axis"),
         ({"tolerance": 1.0}, "tolerance"),
         ({"baud": 1200}, "baud"),

@@ -54,11 +54,11 @@ MAPS = ("offset", "gain", "variance")
         ),
         (
             CAMERA + '[focus]\nkind = "simulated"\nlimits_um = [5, -5]',
-            r"focus.*: limits_um=\(5.0, -5.0\): expected low, high",
+            r"focus.*: limits_um = \[5.0, -5.0\]: expected the lower",
         ),
         (
             CAMERA + '[focus]\nkind = "asi"\nport = "COM5"\nlimits_um = [5, -5]',
-            r"focus.*: limits_um=\(5.0, -5.0\): expected",
+            r"focus.*: limits_um = \[5.0, -5.0\]: expected",
         ),
         (CAMERA + '[focus]\nkind = "asi"\nport = "COM5"', "focus.*limits_um is missing"),
         (
@@ -75,7 +75,7 @@ MAPS = ("offset", "gain", "variance")
             "gain_adu_per_electron = 0",
         ),
         (CAMERA + '[bench.psf]\nkind = "deepstorm3d"', "psf.kind='deepstorm3d': expected"),
-        (CAMERA.replace("na = 1.45", "na = 2"), "optics: na=2.0: expected less than"),
+        (CAMERA.replace("na = 1.45", "na = 2"), "optics: na = 2.0: expected less than"),
         (CAMERA + "[camera]", "is not a valid TOML file"),
     ],
 )

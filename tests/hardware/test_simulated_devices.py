@@ -136,8 +136,8 @@ def test_a_table_tells_everything() -> None:
     ("table", "told"),
     [
         ({"specimen": {"kind": "yeast"}}, "specimen"),
-        ({"specimen": {"kind": "beads", "count": 3}}, "specimen.beads.count"),
-        ({"specimen": {"kind": "dense", "z_range_um": [3.0, 2.0]}}, "low, high"),
+        ({"specimen": {"kind": "beads", "count": 3}}, "specimen.count"),
+        ({"specimen": {"kind": "dense", "z_range_um": [3.0, 2.0]}}, "the lower one first"),
         ({"specimen": {"kind": "mitochondria", "z_range_um": [2.0, 2.1]}}, "0.5 um or more"),
         ({"aberration_rad": {"0": 0.2}}, "aberration_rad"),
         ({"psf": {"kind": "deepstorm3d"}}, "scalar or vectorial"),

@@ -184,7 +184,7 @@ def test_seeds_give_the_same_emitters_again() -> None:
     [
         ({}, "density_per_um2, count"),
         ({"count": 3, "density_per_um2": 1.0}, "density_per_um2, count"),
-        ({"count": [5, 2]}, "least, most"),
+        ({"count": [5, 2]}, "the smaller one first"),
         ({"count": -1}, "count"),
         ({"count": 3, "blur_px": [2.0, 1.0]}, "blur_px"),
         ({"count": 3, "place": {"kind": "spheres", "radius_um": 1}}, "centres_um is missing"),

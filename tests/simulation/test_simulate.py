@@ -153,7 +153,7 @@ def test_masks_are_found_beside_the_settings(plain: SimulationSettings, tmp_path
         ('kind = "gamma"', 'kind = "gama"', "photons"),
         ("border_px = 20", "border_px = 70", r"emitters\.border_px = 70 leaves no room"),
         ("shape_px = [121, 121]", "shape_px = [0, 121]", "shape_px"),
-        ("count = [1, 34]", "count = [34, 1]", "least, most"),
+        ("count = [1, 34]", "count = [34, 1]", "the smaller one first"),
         ("low = 20.0", "low = 90.0", "low, high"),
         ("quantum_efficiency = 0.95", "quantum_efficiency = 95", "quantum_efficiency"),
         ("[mask]", "[mask", "not a valid TOML file"),

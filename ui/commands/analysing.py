@@ -9,6 +9,7 @@ import typer
 
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.names import check_file
+from dsacq.mistakes import typed_number
 from ui.commands.tables import PixelUm
 from ui.console import Json, outcome, print_json, say, training_bar
 
@@ -118,6 +119,8 @@ def filter_rows(
     from dsacq.analysis.row_filter import parsed, passing
     from dsacq.data import Localizations
 
+    if where is None and duplicates_nm is None and density_um is None:
+        raise SettingsError("Give --where, --duplicates-nm or --density-um; else nothing is done.")
     found = done = _read(table, output, pixel_um)
     if duplicates_nm is not None:
         done = without_duplicates(done, duplicates_nm / 1e3)
@@ -387,10 +390,7 @@ def _write(table: "Localizations", output: Path, pixel_um: float | None) -> None
 
 
 def _numbers(text: str, between: str, count: int, option: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in text.split(between))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != count:
+    parts = text.split(between)
+    if len(parts) != count:
         raise SettingsError(f"{option} {text}: expected {count} numbers with {between!r} between.")
-    return numbers
+    return tuple(typed_number(part, f"{option} {text}") for part in parts)

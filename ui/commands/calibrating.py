@@ -1,6 +1,5 @@
 """dsacq calibrate."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from dsacq.errors import FileError, SettingsError
 from dsacq.files.paths import is_there
+from dsacq.mistakes import typed_number
 from ui.commands.rigs import own_file
 from ui.console import Json, print_json, say, training_bar
 
@@ -196,12 +196,10 @@ def focus_positions(text: str | None, positions: Path | None, count: int) -> "ND
 
 def focus_ends(text: str, option: str = "--focus-um") -> tuple[float, float]:
     """The two numbers of FIRST:LAST, um. Raises SettingsError."""
-    try:
-        first, last = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise SettingsError(f"{option} {text}: expected two numbers, as in -2:2, in um.") from None
-    if not (math.isfinite(first) and math.isfinite(last)):
-        raise SettingsError(f"{option} {text}: expected two finite numbers, as in -2:2, in um.")
+    parts = text.split(":")
+    if len(parts) != 2:
+        raise SettingsError(f"{option} {text}: expected two numbers, as in -2:2, in um.")
+    first, last = (typed_number(part, f"{option} {text}") for part in parts)
     if first == last:
         raise SettingsError(f"{option} {text}: the two ends are the same.")
     return first, last

@@ -11,6 +11,7 @@ import typer
 from dsacq.errors import FileError, SettingsError, UserError
 from dsacq.files.names import check_name
 from dsacq.files.paths import is_there
+from dsacq.mistakes import typed_number
 from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens, serve_screens
 from ui.commands.used import used_mask, used_model
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
@@ -111,13 +112,14 @@ def _require_new(folder: Path) -> None:
 def _powers(given: list[str] | None) -> dict[str, float] | None:
     if given is None:
         return None
-    powers = {}
+    powers: dict[str, float] = {}
     for one in given:
-        name, _, power = one.partition("=")
-        try:
-            powers[name] = float(power)
-        except ValueError:
-            raise SettingsError(f"laser {one!r} is not of the form NAME=MW, as 561=20.") from None
+        name, equals, power = one.rpartition("=")
+        if not (name and equals and power):
+            raise SettingsError(f"laser {one!r} is not of the form NAME=MW, as 561=20.")
+        if name in powers:
+            raise SettingsError(f"--laser {one}: the laser {name} is there twice.")
+        powers[name] = typed_number(power, f"--laser {one}")
     return powers
 
 
