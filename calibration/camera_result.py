@@ -27,7 +27,7 @@ from dsacq.files.atomic import write_atomically
 from dsacq.files.camera_maps import MAPS, camera_table, write_maps
 from dsacq.files.figures import save_figure
 from dsacq.files.movies import open_movie
-from dsacq.files.names import make_folder
+from dsacq.files.names import made_folder
 from dsacq.physics.camera import Camera, EmccdCamera, without_maps
 from dsacq.version import software
 from hardware.pictures import pictures
@@ -161,8 +161,6 @@ def measure_camera(
 
 def write_camera(result: CameraResult, folder: Path) -> None:
     """Keep the maps, their numbers and a page in a new folder. Raises FileError."""
-    make_folder(folder, new=True)
-    write_maps(result.camera, folder)
     rows, columns = np.nonzero(result.maps.hot)
     facts = {
         "kind": "dsacq camera",
@@ -175,8 +173,10 @@ def write_camera(result: CameraResult, folder: Path) -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": software(),
     }
-    camera_page(result, folder / PAGE)
-    write_atomically(folder / FACTS, json.dumps(facts, indent=1).encode())
+    with made_folder(folder, new=True):
+        write_maps(result.camera, folder)
+        camera_page(result, folder / PAGE)
+        write_atomically(folder / FACTS, json.dumps(facts, indent=1).encode())
 
 
 def noise_table(result: CameraResult, folder: Path, rig_file: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import SettingsError
-from dsacq.files.names import check_name, make_folder
+from dsacq.files.names import check_folder, made_folder
 from ui.commands.models import find_model
 from ui.console import Device, DeviceName, Json, print_json, say, tracked
 
@@ -61,7 +61,7 @@ def accuracy(
     from dsacq.device import chosen_device
     from dsacq.simulation.settings import chosen_mask, read_simulation
 
-    check_name(output)
+    check_folder(output)
     counts = _densities(densities)
     if not radius_nm > 0:
         raise SettingsError(f"radius {radius_nm} nm is not above 0.")
@@ -77,21 +77,20 @@ def accuracy(
             ways[f"{name} + refine"] = sweep.refined(ways[name], settings, mask, where)
     if method:
         ways["pursuit"] = sweep.by_pursuit(settings, mask, where)
-    make_folder(output)
-
     radius_um = radius_nm / 1e3
     points = []
     steps = sweep.accuracy(
         settings, mask, ways, counts, frames=frames, radius_um=radius_um, device=where
     )
-    with tracked(len(counts) * len(ways) * frames, "localizing") as advance:
-        for point in steps:
-            if point is not None:
-                points.append(point)
-            advance()
     table, picture = output / "accuracy.csv", output / "accuracy.png"
-    _write(points, table)
-    sweep_picture(points, radius_um, picture)
+    with made_folder(output):
+        with tracked(len(counts) * len(ways) * frames, "localizing") as advance:
+            for point in steps:
+                if point is not None:
+                    points.append(point)
+                advance()
+        _write(points, table)
+        sweep_picture(points, radius_um, picture)
     if as_json:
         values = {"radius_nm": radius_nm, "frames": frames, "table": table, "picture": picture}
         print_json(values | {"points": [point.row() for point in points]})

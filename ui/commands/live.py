@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError, UserError
-from dsacq.files.names import check_name
+from dsacq.files.names import check_folder
 from dsacq.files.paths import is_there
 from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens, serve_screens
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from dsacq.physics.masks import PhaseMask
     from hardware.rig_file import RigSettings
 
-rig_app = typer.Typer(no_args_is_help=True, help="Check the devices of a rig.")
+MOST_FRAMES = 1_000_000_000  # years of the fastest camera
 
 
 def live(
     output: Annotated[Path, typer.Option("-o", "--output", help="New folder of the recording.")],
     frames: Annotated[
-        int, typer.Option("--frames", min=1, help="How many; Ctrl+C ends it earlier.")
+        int,
+        typer.Option("--frames", min=1, max=MOST_FRAMES, help="How many; Ctrl+C ends it earlier."),
     ],
     rig: RigFile = SIMULATED,
     model: Annotated[
@@ -56,14 +57,14 @@ def live(
 
     The folder gets the movie, recording.json, localizations.parquet with the tracks, and the mask.
     Lasers are off and the camera has stopped whenever this ends, also by Ctrl+C.
-    Example: `dsacq live --rig my-rig.toml --model tetrapod --frames 1000 -o telomeres-3`
+    Example: `dsacq live --rig my-rig.toml --model tetrapod-4um --frames 1000 -o telomeres-3`
     """
     from dsacq.device import chosen_device
     from dsacq.files.change_remarks import change_remarks
     from hardware.acquire import acquire, live_localizer
     from hardware.rig import open_rig
 
-    _require_new(output)
+    check_folder(output, new=True)  # else refused when the lasers are on
     settings = rig_settings(rig)
     lasers_mw, shown, loaded = _powers(laser), _mask(settings, mask), _model(settings, model)
     if rig == SIMULATED:
@@ -118,13 +119,6 @@ def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
             raise FileError(f"{given}: is neither a mask file nor a design; those are {designs}.")
         choice = MaskChoice(file=given) if is_there(given) else MaskChoice(design=str(given))
     return None if choice is None else chosen_mask(choice, settings.optics, Path())
-
-
-def _require_new(folder: Path) -> None:
-    """Before devices are opened: the recording itself would refuse it when the lasers are on."""
-    check_name(folder)
-    if is_there(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileError(f"{folder}: there is such a folder already; choose another name.")
 
 
 def _powers(given: list[str] | None) -> dict[str, float] | None:
