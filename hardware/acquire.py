@@ -28,7 +28,7 @@ from dsacq.localize.localizer import LocalizeSettings
 from dsacq.networks.model_file import Model
 from dsacq.physics.camera import Camera as Noise
 from dsacq.physics.masks import LIKE, PhaseMask, likeness
-from dsacq.physics.optics import differing_fields
+from dsacq.physics.optics import Optics, differing_fields
 from hardware.rig import Rig
 from hardware.simulated_camera import SimulatedCamera
 from hardware.watch import Values, Watch
@@ -125,13 +125,7 @@ def check_model(rig: Rig, model: Model, mask: PhaseMask | None = None) -> None:
     Raises SettingsError, naming what differs, for other optics. Logs a warning for another mask: it
     may be meant, as when the mask corrects aberrations too.
     """
-    wanted = model.card.optics
-    differing = differing_fields(rig.optics, wanted)
-    binned = rig.camera.binning != 1
-    if differing or binned:
-        told = ", ".join(differing) or f"binning {rig.camera.binning} (model 1)"
-        raise SettingsError(f"the model {model.card.name} does not fit the rig: {told}.")
-
+    refuse_other_optics(model, rig.optics, rig.camera.binning)
     if mask is not None and likeness(model.mask, mask) < LIKE:
         log.warning(
             "The model %s was made for the mask %s, but the SLM shows %s: positions are wrong "
@@ -140,6 +134,15 @@ def check_model(rig: Rig, model: Model, mask: PhaseMask | None = None) -> None:
             model.mask.name,
             mask.name,
         )
+
+
+def refuse_other_optics(model: Model, optics: Optics, binning: int) -> None:
+    """Raises SettingsError for a model that was made for other optics than the rig's."""
+    told = ", ".join(differing_fields(optics, model.card.optics))
+    if binning != 1:
+        told = told or f"binning {binning} (model 1)"
+    if told:
+        raise SettingsError(f"the model {model.card.name} does not fit the rig: {told}.")
 
 
 @while_awake("records a movie")

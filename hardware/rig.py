@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
@@ -61,7 +61,8 @@ class Rig:
     """The open devices; None for those that the rig file does not have.
 
     From its first device on, an end of the process makes it dark and stops its camera, and where
-    the process is cut off its watchdog makes real lasers dark, until it is closed.
+    the process is cut off its watchdog makes real lasers dark, until it is closed. An end that
+    comes while it opens waits until all that may shine has been opened, and is dark.
 
     bench: what simulated devices look at, where there are such. guard: what may be done to the
     devices while frames are recorded. mask: on the SLM, or None.
@@ -85,16 +86,12 @@ class Rig:
         self._watchdog = Watchdog.of(_lights(settings)) if settings.rig.watchdog else None
         self._release = ENDS.hold(self.end)
         try:
-            for name, one in settings.devices():
-                device = opener.open(name, one)
-                self._devices.append(device)
-                self.guard.protect(device)
-                if name in settings.lasers:
-                    self.lasers[name] = device
-                elif name in settings.shutters:
-                    self.shutters[name] = device
-                else:
-                    setattr(self, name, device)
+            with ENDS.finishing():  # what may shine already is dark before an end is heeded
+                for name, one in settings.lights():
+                    lights = self.lasers if name in settings.lasers else self.shutters
+                    lights[name] = self._kept(opener.open(name, one))
+            for name, one in settings.others():
+                setattr(self, name, self._kept(opener.open(name, one)))
         except BaseException:
             self._manager = opener.manager
             self._close_after_failure()
@@ -103,6 +100,11 @@ class Rig:
         self.bench, self._manager = opener.bench, opener.manager
         if self._manager is not None:
             self.guard.protect(self._manager)
+
+    def _kept(self, device: Any) -> Any:
+        self._devices.append(device)
+        self.guard.protect(device)
+        return device
 
     def show(self, mask: PhaseMask) -> None:
         """Show a mask on the SLM, as the rig file says; returns when the crystal has settled.
@@ -267,18 +269,19 @@ class Finding:
 
 
 def check_rig(settings: RigSettings, open_screen: OpenScreen | None = None) -> Generator[Finding]:
-    """Open each device, tell what it is, and close it, one after the other."""
+    """Open each device, tell what it is, and close it, one after the other.
+
+    An end of the process waits until a light that is being opened is dark.
+    """
     if unusual := tuple(remarks(settings)):
         yield Finding("rig", "settings", True, "possible, but unusual", unusual)
     opener, failures = _Opener(settings, open_screen), dict[str, str]()
     try:
         for name, one in settings.devices():
+            light = name in settings.lasers or name in settings.shutters
             try:
-                device = opener.open(name, one)
-                try:
-                    told, unusual = check_device(device, settings)
-                finally:
-                    device.close()
+                with ENDS.finishing() if light else nullcontext():
+                    told, unusual = _checked(opener, name, one)
             except UserError as error:
                 before = failures.setdefault(str(error), name)
                 same = before != name  # Micro-Manager itself, of which each of its devices tells
@@ -292,11 +295,19 @@ def check_rig(settings: RigSettings, open_screen: OpenScreen | None = None) -> G
             opener.manager.close()
 
 
+def _checked(opener: "_Opener", name: str, one: Any) -> tuple[str, tuple[str, ...]]:
+    device = opener.open(name, one)
+    try:
+        return check_device(device, opener.settings)
+    finally:
+        device.close()
+
+
 class _Opener:
     """Makes devices of their settings, and what several of them share."""
 
     def __init__(self, settings: RigSettings, open_screen: OpenScreen | None) -> None:
-        self._settings, self._open_screen = settings, open_screen
+        self.settings, self._open_screen = settings, open_screen
         self.bench: Bench | None = None
         self.manager: MicroManager | None = None
         self._failure: DeviceError | None = None  # of Micro-Manager, which takes long to try
@@ -311,7 +322,7 @@ class _Opener:
                 if other != name:
                     raise DeviceError(name, f"is {thing}, as {other} is; name it once.")
             if name == "slm":
-                refuse_misfit(device, self._settings)
+                refuse_misfit(device, self.settings)
         except BaseException:
             device.close()
             raise
@@ -343,7 +354,7 @@ class _Opener:
 
     def _simulated(self, name: str, settings: Any) -> Any:
         if self.bench is None:
-            self.bench = Bench(self._settings.bench, self._settings.optics)
+            self.bench = Bench(self.settings.bench, self.settings.optics)
         match settings:
             case SimulatedCameraSettings():
                 return SimulatedCamera(name, settings, self.bench)
@@ -361,9 +372,9 @@ class _Opener:
         if self._failure is not None:
             raise self._failure
         if self.manager is None:
-            assert self._settings.micromanager is not None
+            assert self.settings.micromanager is not None
             try:
-                self.manager = MicroManager("Micro-Manager", self._settings.micromanager)
+                self.manager = MicroManager("Micro-Manager", self.settings.micromanager)
             except DeviceError as error:
                 self._failure = error
                 raise

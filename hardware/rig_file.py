@@ -136,8 +136,16 @@ class RigSettings:
     def devices(self) -> Iterator[tuple[str, Any]]:
         """Names and settings of the devices, in the order in which they are opened: light first,
         as opening makes it dark."""
+        yield from self.lights()
+        yield from self.others()
+
+    def lights(self) -> Iterator[tuple[str, Any]]:
+        """Names and settings of what may shine."""
         yield from self.lasers.items()
         yield from self.shutters.items()
+
+    def others(self) -> Iterator[tuple[str, Any]]:
+        """Names and settings of the other devices."""
         for name in ("slm", "focus", "stage_x", "stage_y", "camera"):
             if (settings := getattr(self, name)) is not None:
                 yield name, settings

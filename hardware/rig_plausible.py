@@ -28,6 +28,7 @@ _USUAL_PIXEL_UM = (0.02, 1.0)  # in the sample
 def refusals(settings: "RigSettings") -> Iterator[str]:
     """What makes a rig impossible, each as a sentence that names the keys and their values."""
     yield from _named_twice(settings)
+    yield from _ports_of_several_kinds(settings)
     yield from _contradictions(settings.camera)
     yield from _focus_out_of_reach(settings)
 
@@ -53,13 +54,31 @@ def remarks(settings: "RigSettings") -> Iterator[str]:
 
 def _named_twice(settings: "RigSettings") -> Iterator[str]:
     """Two tables that name one thing."""
-    named = {key: one for key in _STAGES if (one := getattr(settings, key)) is not None}
-    named |= {f"lasers.{name}": one for name, one in settings.lasers.items()}
-    named |= {f"shutters.{name}": one for name, one in settings.shutters.items()}
-    things = {key: thing for key, one in named.items() if (thing := _thing(one))}
+    things = {key: thing for key, one in _named(settings).items() if (thing := _thing(one))}
     for first, second in combinations(things, 2):
         if things[first] == things[second]:
             yield f"{first} and {second} are both {things[first]}: expected each thing once"
+
+
+def _ports_of_several_kinds(settings: "RigSettings") -> Iterator[str]:
+    """One cable leads to one controller, at one speed."""
+    users = {
+        key: (_port(one.port), one.kind, getattr(one, "baud", None))
+        for key, one in _named(settings).items()
+        if isinstance(one, AsiSettings | IchromeSettings)
+    }
+    for first, second in combinations(users, 2):
+        (port, *others), (same, *different) = users[first], users[second]
+        if port == same and others != different:
+            what = "baud" if others[0] == different[0] else "kind of device"
+            yield f"{first} and {second} are both at port {port}: expected the same {what} there"
+
+
+def _named(settings: "RigSettings") -> dict[str, Any]:
+    """Stages and lights by their keys in the file."""
+    named = {key: one for key in _STAGES if (one := getattr(settings, key)) is not None}
+    named |= {f"lasers.{name}": one for name, one in settings.lasers.items()}
+    return named | {f"shutters.{name}": one for name, one in settings.shutters.items()}
 
 
 def _thing(settings: Any) -> str:

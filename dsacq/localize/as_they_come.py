@@ -13,6 +13,7 @@ from dsacq.data import Localizations
 from dsacq.localize.localizer import (
     FrameStack,
     LocalizeSettings,
+    check_settings,
     context_frames,
     localize,
     origin,
@@ -25,8 +26,7 @@ class LiveLocalizer:
     """Localizations with tracks, of frames that may have gaps between them.
 
     A model that looks at neighbouring frames too gives a frame's localizations once those after it
-    are there. camera, device: as for `localize`. Raises SettingsError as `localize` does, on the
-    first frames.
+    are there. camera, device: as for `localize`. Raises SettingsError as `localize` does.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class LiveLocalizer:
         camera: Camera | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        check_settings(model, settings, camera)
         self._model, self._settings = model, settings
         self._camera, self._device = camera, device
         self._linker = Linker(link)

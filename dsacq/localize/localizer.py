@@ -1,5 +1,6 @@
 """A movie and a model in, localizations out."""
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -68,8 +69,8 @@ class LocalizeSettings:
     tile_px: int | None = None
 
     def __post_init__(self) -> None:
-        if self.threshold is not None and self.threshold <= 0:
-            raise SettingsError(f"threshold {self.threshold} is not above 0.")
+        if self.threshold is not None and not 0 < self.threshold < math.inf:
+            raise SettingsError(f"threshold {self.threshold} is not a number above 0.")
         if self.tile_px is not None and self.tile_px < 16:
             raise SettingsError(f"tile {self.tile_px} is too small: give at least 16 pixels.")
 
@@ -89,6 +90,7 @@ def localize(
     camera: what took the frames, by default what the model was trained for; a voxel network does
     not ask. Raises SettingsError when a mixture network is told of no camera.
     """
+    check_settings(model, settings, camera)
     device = torch.device(device)
     model.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     rows, columns = slice(0, frames.shape[0]), slice(0, frames.shape[1])
@@ -116,6 +118,22 @@ def localize(
             raise failure
 
 
+def check_settings(model: Model, settings: LocalizeSettings, camera: Camera | None) -> None:
+    """What can be told before there are frames. Raises SettingsError, as `localize` does."""
+    if isinstance(model.card.architecture, VoxelArchitecture):
+        return
+    if camera is None and model.card.camera is None:
+        raise SettingsError(
+            f"the model {model.card.name} needs to know the camera: give an optics file with a "
+            "[camera] table."
+        )
+    if settings.threshold is not None and settings.threshold >= 1:
+        raise SettingsError(
+            f"threshold {settings.threshold:g}: the model {model.card.name} gives probabilities, "
+            "so choose one below 1."
+        )
+
+
 def _finder(
     model: Model,
     camera: Camera | None,
@@ -130,16 +148,7 @@ def _finder(
         tile_px = settings.tile_px or voxel.CONTEXT_TILE_PX
         return lambda counts: voxel.detect(model, counts[:, 0], threshold, tile_px)
     taken_by = camera or model.card.camera
-    if taken_by is None:
-        raise SettingsError(
-            f"the model {model.card.name} needs to know the camera: give an optics file with a "
-            "[camera] table."
-        )
-    if threshold >= 1:
-        raise SettingsError(
-            f"threshold {threshold:g}: the model {model.card.name} gives probabilities, so choose "
-            "one below 1."
-        )
+    assert taken_by is not None  # see `check_settings`
     variance = torch.tensor(read_variance_electrons(taken_by), dtype=torch.float32, device=device)
     read = variance.expand(shape)[region][None, None]
 

@@ -5,6 +5,7 @@ and depth; where it fits best, emitters are added and all are fitted again. It e
 that is left looks like an emitter. Slow in crowded frames beside a network, and needs no training.
 """
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
@@ -41,8 +42,8 @@ class PursuitSettings:
     roi: Roi | None = None
 
     def __post_init__(self) -> None:
-        if not self.threshold > 0:
-            raise SettingsError(f"threshold {self.threshold} is not above 0.")
+        if not 0 < self.threshold < math.inf:
+            raise SettingsError(f"threshold {self.threshold} is not a number above 0.")
 
 
 def pursue(

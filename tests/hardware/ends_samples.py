@@ -61,6 +61,7 @@ FOCUS = '[focus]\nkind = "micromanager"\naxis = "z"\nlimits_um = [-50, 50]\n'
 
 RigKind = Literal["simulated", "serial", "demo", "studio"]
 Face = Literal["live", "scan", "settle", "window"]
+Opened = Literal["live", "scan", "settle", "window", "check"]
 
 
 @dataclass
@@ -192,9 +193,7 @@ def running(
         text = rewritten(_rig_text(rig, emulator, studio, face))
         (folder / "rig.toml").write_text(text, encoding="utf-8")
         (folder / "state").write_bytes(bytes(16))
-        command = [sys.executable, str(HERE / "ends_child.py"), str(folder / "state")]
-        command += [str(folder / "recorded") if face == "window" else "", trouble]
-        command += _arguments(face, folder)
+        command = _command(folder, face == "window", trouble) + _arguments(face, folder)
         process, terminal = _begun(command, folder, environment or {}, on_terminal)
         stack.callback(_killed, process)
         run = Running(process, folder, face, emulator, studio, terminal)
@@ -202,6 +201,51 @@ def running(
         if face in ("live", "window"):
             run.wait(lambda: run.frames > 5, "frames", alive=True)
         yield run
+
+
+@contextmanager
+def ended_while_opening(folder: Path, face: Opened, end: str, at: bytes) -> Iterator[Running]:
+    """A dsacq that gets a signal when its serial lasers, which shine, hear a command with `at`."""
+    with ExitStack() as stack:
+        emulator = Interrupting(at)
+        stack.callback(emulator.unplug)
+        first = SERIAL_LASER.replace("640", "405").replace("line = 4", "line = 1")
+        both = "".join(one.format(port=emulator.port) for one in (SERIAL_LASER, first))
+        kept, _, rest = SMALL.partition("[lasers.561]")
+        text = kept + "[shutters." + rest.partition("[shutters.")[2].replace("561", "640")
+        text += "[rig]\nwatchdog = false\n" + both
+        (folder / "rig.toml").write_text(text, encoding="utf-8")
+        (folder / "state").write_bytes(bytes(16))
+        command = _command(folder, False, "")
+        rig = str(folder / "rig.toml")
+        command += ["rig", "check", rig] if face == "check" else _arguments(face, folder)
+        process, _ = _begun(command, folder, {}, False)
+        stack.callback(_killed, process)
+        emulator.interrupt = lambda: process.send_signal(getattr(signal, f"SIG{end}"))
+        run = Running(process, folder, "live", emulator)
+        run.wait(lambda: emulator.interrupted, "the laser is asked", alive=True)
+        yield run
+
+
+class Interrupting(IchromeEmulator):
+    """Does something when it hears a command for the first time, before it answers."""
+
+    def __init__(self, at: bytes) -> None:
+        self._at = at
+        self.interrupt: Callable[[], object] = lambda: None
+        self.interrupted = False
+        super().__init__()
+
+    def reply(self, line: bytes) -> bytes:
+        if self._at in line and not self.interrupted:
+            self.interrupt()
+            self.interrupted = True
+        return super().reply(line)
+
+
+def _command(folder: Path, records: bool, trouble: str) -> list[str]:
+    child = [sys.executable, str(HERE / "ends_child.py"), str(folder / "state")]
+    return [*child, str(folder / "recorded") if records else "", trouble]
 
 
 def _killed(process: "subprocess.Popen[bytes]") -> None:

@@ -24,9 +24,11 @@ from ends_samples import (
     LINE,
     STUCK,
     Face,
+    Opened,
     RigKind,
     bridge_gone,
     ended,
+    ended_while_opening,
     possible,
     running,
     sent,
@@ -150,6 +152,28 @@ def test_a_laser_that_answers_badly_when_it_is_made_dark(tmp_path: Path, fault: 
         assert max(run.dark_s, run.still_s) <= SOON_S
         run.wait_closed()
         run.assert_whole()
+
+
+@pytest.mark.parametrize(
+    ("face", "end", "at"),
+    [
+        ("live", "TERM", b"serial-number"),
+        ("live", "INT", b"system-type"),
+        ("scan", "HUP", b"laser1:label"),
+        ("settle", "TERM", b"serial-number"),
+        ("check", "TERM", b"serial-number"),
+        ("check", "INT", b"laser2:label"),
+        ("window", "TERM", b"serial-number"),
+    ],
+)
+def test_an_end_while_the_rig_is_opened(tmp_path: Path, face: Opened, end: str, at: bytes) -> None:
+    """A line that shone already, as another program left it, is dark; no watchdog helps."""
+    with ended_while_opening(tmp_path, face, end, at) as run:
+        assert run.emulator is not None
+        assert run.wait_closed() not in (1, None)
+        lines = (LINE,) if face == "check" else (1, LINE)
+        assert not any(run.emulator.may_shine(line) for line in lines)
+        assert not run.recording.exists()
 
 
 def test_a_laser_that_stays_on_is_told(tmp_path: Path) -> None:

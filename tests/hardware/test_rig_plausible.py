@@ -70,6 +70,17 @@ def shutter(name: str, device: str = "") -> str:
             CAMERA + '[focus]\nkind = "simulated"\n[stage_x]\nkind = "simulated"\n',
             "focus and stage_x are both axis z of the simulated bench",
         ),
+        (
+            CAMERA + asi("focus", "com4", "Z") + line("a", "COM4", 2),
+            "focus and lasers.a are both at port COM4: expected the same kind of device there",
+        ),
+        (
+            CAMERA
+            + asi("focus", "/dev/ttyUSB0", "Z")
+            + "baud = 115200\n"
+            + asi("stage_x", "/dev/ttyUSB0", "X"),
+            "focus and stage_x are both at port /dev/ttyUSB0: expected the same baud there",
+        ),
         (CAMERA + line("a", "COM4", 2) + line("b", "COM4", 2), "lasers.a and lasers.b are both"),
         (
             CAMERA + line("a", "COM4", "561") + line("b", "com4", "561"),

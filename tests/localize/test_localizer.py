@@ -1,5 +1,6 @@
 """From a source of frames to tables, frame by frame."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +88,9 @@ def test_roi_outside_the_frame(random_model: Model, frames: Frames, roi: Roi) ->
 
 
 def test_impossible_settings() -> None:
-    with pytest.raises(SettingsError, match="threshold"):
-        LocalizeSettings(threshold=0)
+    for impossible in (0, -1, math.nan, math.inf):
+        with pytest.raises(SettingsError, match="threshold"):
+            LocalizeSettings(threshold=impossible)
     with pytest.raises(SettingsError, match="tile"):
         LocalizeSettings(tile_px=2)
 

@@ -1,5 +1,6 @@
 """Emitters are found without a network, and none where there are none."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,9 @@ def test_scores_are_those_of_the_definition_across_tiles(mask: PhaseMask) -> Non
 
 
 def test_threshold_must_be_positive() -> None:
-    with pytest.raises(SettingsError, match="threshold"):
-        PursuitSettings(threshold=0)
+    for impossible in (0, -1, math.nan, math.inf):
+        with pytest.raises(SettingsError, match="threshold"):
+            PursuitSettings(threshold=impossible)
 
 
 def test_published_frames_are_refined_to_the_bound(

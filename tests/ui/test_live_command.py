@@ -3,6 +3,7 @@ simulated devices."""
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ from dsacq.physics.camera import ScmosCamera
 from dsacq.physics.masks import astigmatism, tetrapod
 from dsacq.physics.optics import STANDARD_OPTICS
 from dsacq.training.settings import read_training
+from hardware.rig import Rig
 
 BENCH = EXAMPLES / "rig-simulated.toml"
 
@@ -138,6 +140,26 @@ def test_it_localizes_while_it_records(dsacq: Run, rig: Path, models: Path, tmp_
     assert len(found) == made.json["localizations"]
     assert "track" in found
     assert len(pd.read_parquet(tmp_path / "bead" / "truth.parquet")) > 0
+
+
+def test_nothing_found_is_told_too(dsacq: Run, rig: Path, models: Path) -> None:
+    model = ("--model", models / "tiny.safetensors", "--threshold", 0.999)
+    made = dsacq("live", "--rig", rig, "--frames", 2, "-o", "bead", "--laser", "561=0", *model)
+    assert made.out.endswith("0 lost; 2 localized, 0 localizations.\n")
+
+
+def test_a_threshold_is_judged_before_there_is_light(
+    dsacq: Run, rig: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rig, "light", lambda *_: pytest.fail("there is light"))
+    model = ("--model", models / "tiny.safetensors")
+    for threshold, told in (
+        ("7", "threshold 7: the model tiny gives prob"),
+        ("-1", "not a number"),
+    ):
+        options = ("--frames", 2, "-o", "bead", *model, f"--threshold={threshold}")
+        assert told in refusal(dsacq, "--rig", rig, *options)
+    assert not (tmp_path / "bead").exists()
 
 
 def test_a_model_of_other_optics_is_refused_by_name(
@@ -307,7 +329,7 @@ def test_a_rig_that_is_unusual_is_noted(dsacq: Run, tmp_path: Path) -> None:
     failed = dsacq("rig", "check", cut)
     assert failed.code == 1
     assert "cuts the NA to" in failed.out
-    assert failed.err == "Error: 1 of 6 devices failed: slm.\n"
+    assert failed.err == "Error: 1 of 6 failed: slm.\n"
     slipped = write_rig(tmp_path, SMALL.replace("wavelength_um = 0.58", "wavelength_um = 580"))
     for command in (
         ("rig", "check", slipped),
@@ -329,6 +351,34 @@ def test_a_rig_that_works(dsacq: Run, rig: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("use", "code", "told"),
+    [
+        ('model = "nope"', 1, "FAIL  use.model    model        nope: there is no such model file"),
+        ('model = "sub"', 1, "FAIL  use.model    model        sub: "),
+        ('model = "tiny.safetensors"', 0, "ok    use.model    model        tiny"),
+        ('model = "other.safetensors"', 1, "FAIL  use.model    model        the model tiny does"),
+        ('mask = { file = "nope.tif" }', 1, "FAIL  use.mask     mask         "),
+        ('mask = { design = "tetrapod" }', 0, "ok    use.mask     mask         tetrapod"),
+        ('mask = { file = "rig.toml" }', 1, "FAIL  use.mask     mask         "),
+    ],
+)
+def test_what_a_rig_uses_is_looked_at(
+    dsacq: Run, models: Path, tmp_path: Path, use: str, code: int, told: str
+) -> None:
+    (tmp_path / "sub").mkdir()
+    for model in models.iterdir():
+        shutil.copy(model, tmp_path)
+    rig = write_rig(tmp_path, f"{SMALL}{use}\n")
+    checked = dsacq("rig", "check", rig)
+    assert checked.code == code
+    *devices, last = checked.out.splitlines()
+    assert len(devices) == 6
+    assert last.startswith(told)
+    if code:
+        assert checked.err == f"Error: 1 of 7 failed: use.{use.partition(' ')[0]}.\n"
+
+
 def test_a_rig_with_a_device_that_fails(dsacq: Run, tmp_path: Path) -> None:
     text = CAMERA + '[focus]\nkind = "asi"\nport = "nowhere"\nlimits_um = [-5, 5]\n'
     rig = write_rig(tmp_path, text)
@@ -337,7 +387,7 @@ def test_a_rig_with_a_device_that_fails(dsacq: Run, tmp_path: Path) -> None:
     focus, camera = checked.out.splitlines()
     assert focus.startswith("FAIL  focus        asi          focus: ")
     assert camera.startswith("ok    camera")
-    assert checked.err == "Error: 1 of 2 devices failed: focus.\n"
+    assert checked.err == "Error: 1 of 2 failed: focus.\n"
 
     told = dsacq("rig", "check", rig, "--json")
     assert told.code == 1

@@ -16,6 +16,7 @@ from test_calibrate_command import BENCH, OPTICS
 
 from calibration.scan_files import kept_scan, read_scan
 from calibration.z_scan import ZScanSettings
+from dsacq.files.masks import write_mask
 from dsacq.physics.masks import astigmatism
 from hardware.protocols import DeviceError
 from hardware.rig import open_rig
@@ -70,6 +71,19 @@ def test_the_simulated_bench_is_understood(dsacq: Run, tmp_path: Path) -> None:
     assert made.code == 0, made.err
     assert "3 planes written to some" in made.err
     assert len(read_scan(tmp_path / "some").planes) == 3
+
+
+def test_a_mask_beside_a_rig_file_elsewhere(dsacq: Run, rig: Path, tmp_path: Path) -> None:
+    """It is relative to the rig file, wherever the command runs."""
+    there = tmp_path / "rigs"
+    there.mkdir()
+    text = rig.read_text(encoding="utf-8").replace('design = "astigmatism"', 'file = "mine.tif"')
+    (there / "rig.toml").write_text(text, encoding="utf-8")
+    write_mask(astigmatism(read_rig(rig).optics), there / "mine.tif")
+    options = ("--around-um=-0.25:0.25", "-o", "beads")
+    made = dsacq(*scan(Path("rigs/rig.toml"), *options))
+    assert made.code == 0, made.err
+    assert dsacq("rig", "check", "rigs/rig.toml").out.splitlines()[-1].endswith("astigmatism")
 
 
 @pytest.mark.parametrize("ends", ["30:31", "-25:-24.5", "4:25"])

@@ -10,15 +10,12 @@ import typer
 
 from dsacq.errors import FileError, SettingsError, UserError
 from dsacq.files.names import check_folder
-from dsacq.files.paths import is_there
 from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens, serve_screens
+from ui.commands.used import used_mask, used_model
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
 
 if TYPE_CHECKING:
     from dsacq.live import Update
-    from dsacq.networks.model_file import Model
-    from dsacq.physics.masks import PhaseMask
-    from hardware.rig_file import RigSettings
 
 MOST_FRAMES = 1_000_000_000  # years of the fastest camera
 
@@ -66,7 +63,11 @@ def live(
 
     check_folder(output, new=True)  # else refused when the lasers are on
     settings = rig_settings(rig)
-    lasers_mw, shown, loaded = _powers(laser), _mask(settings, mask), _model(settings, model)
+    lasers_mw, shown, loaded = (
+        _powers(laser),
+        used_mask(settings, mask),
+        used_model(settings, model),
+    )
     if rig == SIMULATED:
         say("Remark: this is the simulated bench; real devices are opened with --rig FILE.")
     if loaded is None:
@@ -93,32 +94,11 @@ def live(
         state = {"state": last.state, "reason": last.reason, "localizations": found}
         print_json({**asdict(last.counters), **state, "analysis_failure": last.analysis_failure})
     else:
-        typer.echo(_told(last, found, output))
+        typer.echo(_told(last, None if loaded is None else found, output))
     if last.analysis_failure:
         raise UserError(f"{last.analysis_failure} The recording {output} is {last.state}.")
     if last.state != "complete":
         raise UserError(last.reason)
-
-
-def _model(settings: "RigSettings", given: Path | None) -> "Model | None":
-    from dsacq.networks.model_file import load_model
-    from ui.commands.models import find_model
-
-    wanted = settings.use.model if given is None else given
-    return None if wanted is None else load_model(find_model(Path(wanted)))
-
-
-def _mask(settings: "RigSettings", given: Path | None) -> "PhaseMask | None":
-    from dsacq.files.mask_library import MASKS
-    from dsacq.simulation.settings import MaskChoice, chosen_mask
-
-    choice = settings.use.mask
-    if given is not None:
-        if not is_there(given) and str(given) not in MASKS:
-            designs = ", ".join(MASKS)
-            raise FileError(f"{given}: is neither a mask file nor a design; those are {designs}.")
-        choice = MaskChoice(file=given) if is_there(given) else MaskChoice(design=str(given))
-    return None if choice is None else chosen_mask(choice, settings.optics, Path())
 
 
 def _powers(given: list[str] | None) -> dict[str, float] | None:
@@ -161,9 +141,12 @@ def _remark(update: "Update") -> str:
     return f"written {counters.written}  localized {counters.analysed}  lost {_lost(update)}{free}"
 
 
-def _told(update: "Update", found: int, folder: Path) -> str:
+def _told(update: "Update", found: int | None, folder: Path) -> str:
+    """found: localizations, where it was asked for them."""
     counters = update.counters
-    localized = f"; {counters.analysed} localized, {found} localizations" if found else ""
+    localized = ""
+    if found is not None:
+        localized = f"; {counters.analysed} localized, {found} localizations"
     return (
         f"{folder}: {update.state}; {counters.received} of {counters.asked} frames received, "
         f"{counters.written} written, {_lost(update)} lost{localized}."

@@ -4,12 +4,14 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsacq.errors import SettingsError, UserError
+from ui.commands.used import check_used
 from ui.console import Json, print_json, say, tracked
 
 if TYPE_CHECKING:
@@ -31,17 +33,17 @@ def check(
     file: Annotated[str, typer.Argument(help="Rig file, or `simulated`.", metavar="FILE")],
     as_json: Json = False,
 ) -> None:
-    """Open each device of a rig, tell what it is, and close it.
+    """Open each device of a rig, tell what it is, and close it; look at the files of [use], too.
 
-    Nothing moves and lasers stay dark. The exit code is 0 only when all of them work; what is
-    unusual is noted.
+    Nothing moves and lasers stay dark. The exit code is 0 only when all is well; what is unusual
+    is noted.
     Example: `dsacq rig check my-rig.toml`
     """
     from hardware.rig import check_rig
 
-    findings = []
+    settings, findings = rig_settings(file), []
     with ExitStack() as stack:
-        for one in check_rig(rig_settings(file), screens(stack)):
+        for one in chain(check_rig(settings, screens(stack)), check_used(settings)):
             findings.append(one)
             if not as_json:
                 mark = "ok  " if one.works else "FAIL"
@@ -50,10 +52,9 @@ def check(
                     typer.echo(f"note  {one.device:12} {remark}")
     if as_json:
         print_json({"devices": [asdict(one) for one in findings]})
-    failed = [one.device for one in findings if not one.works]
-    if failed:
-        devices = [one for one in findings if one.kind != "settings"]
-        raise UserError(f"{len(failed)} of {len(devices)} devices failed: {', '.join(failed)}.")
+    if failed := [one.device for one in findings if not one.works]:
+        looked_at = [one for one in findings if one.kind != "settings"]
+        raise UserError(f"{len(failed)} of {len(looked_at)} failed: {', '.join(failed)}.")
 
 
 @app.command()
@@ -165,11 +166,6 @@ def rig_settings(rig: str) -> "RigSettings":
     from hardware.rig_file import read_rig, simulated_rig
 
     return simulated_rig() if rig == SIMULATED else read_rig(Path(rig))
-
-
-def rig_folder(rig: str) -> Path:
-    """That paths in the rig file's [use] are relative to."""
-    return Path() if rig == SIMULATED else Path(rig).parent
 
 
 def own_file(rig: str | None) -> Path | None:

@@ -9,7 +9,8 @@ import typer
 from dsacq.errors import SettingsError, UserError
 from dsacq.files.names import check_folder
 from ui.commands.calibrating import RadiusUm, SidePx, ZeroUm, focus_ends
-from ui.commands.rigs import SIMULATED, RigFile, rig_folder, rig_settings, screens
+from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens
+from ui.commands.used import used_mask
 from ui.console import Json, outcome, print_json, require_agreed, say, tracked
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def scan(
     wanted = _wanted(around_um, focus_um, "-2:2", step_um, frames)
     taken = 0
     with ExitStack() as stack:
-        opened = _opened(rig, rig_settings(rig), stack)
+        opened = _opened(rig_settings(rig), stack)
         settings = wanted.on(opened)
         farthest_um = _allowed_um(opened, settings, far)
         of = len(settings.positions_um)
@@ -115,7 +116,7 @@ def precision(
     model = measured_model(psf, settings.psf)
     wanted = _wanted(around_um, focus_um, "-1.5:1.5", step_um, frames)
     with ExitStack() as stack:
-        opened = _opened(rig, settings, stack)
+        opened = _opened(settings, stack)
         _require_room(opened, wanted.settings)
         positions = wanted.on(opened)
         farthest_um = _allowed_um(opened, positions, far)
@@ -186,15 +187,14 @@ def _wanted(
     return _Wanted(settings, relative=focus_um is None)
 
 
-def _opened(rig: str, settings: "RigSettings", stack: ExitStack) -> "Rig":
+def _opened(settings: "RigSettings", stack: ExitStack) -> "Rig":
     """The open rig, the mask of its file on the SLM."""
-    from dsacq.simulation.settings import chosen_mask
     from hardware.rig import open_rig
 
+    mask = used_mask(settings)
     opened = stack.enter_context(open_rig(settings, screens(stack)))
-    used = settings.use.mask
-    if used is not None:
-        opened.show(chosen_mask(used, opened.optics, rig_folder(rig)))
+    if mask is not None:
+        opened.show(mask)
     return opened
 
 
