@@ -54,7 +54,8 @@ def accuracy(
     All models and methods see the same frames. Errors are told beside the Cramer-Rao bound of the
     same emitters, each as if it were alone.
 
-    Example: `dsacq benchmark accuracy docs/examples/simulate-tetrapod.toml --model M -o sweep`
+    Example: `dsacq benchmark accuracy docs/examples/simulate-tetrapod.toml --model tetrapod-4um
+    -o sweep`
     """
     from dsacq.analysis import sweep
     from dsacq.analysis.sweep_picture import sweep_picture
@@ -119,7 +120,7 @@ def speed(
 
     Several models run by turns, so that what else the machine does slows all alike.
 
-    Example: `dsacq benchmark speed --model nano --model small`
+    Example: `dsacq benchmark speed --model bench-nano --model tetrapod-4um`
     """
     import torch
 

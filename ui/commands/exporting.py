@@ -21,7 +21,7 @@ def export_onnx(
     What goes in and comes out is told in the file's metadata, with all that the model's header
     holds.
 
-    Example: `dsacq export-onnx tetrapod.safetensors -o tetrapod.onnx`
+    Example: `dsacq export-onnx tetrapod-4um -o tetrapod.onnx`
     """
     from dsacq.files.outputs import check_outputs
     from dsacq.networks.model_file import load_model

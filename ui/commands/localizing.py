@@ -96,7 +96,7 @@ def localize(
 ) -> None:
     """Find the emitters of a movie in 3D.
 
-    Example: `dsacq localize movie.tif --model tetrapod.safetensors -o positions.csv`
+    Example: `dsacq localize movie.tif --model tetrapod-4um -o positions.csv`
     """
     from dsacq.data import Gathered
     from dsacq.device import chosen_device
@@ -180,7 +180,7 @@ def overlay(
 
     The PSF is the model's, or that of --mask and --optics, which a recording has with it.
 
-    Example: `dsacq overlay movie.tif positions.csv --model tetrapod.safetensors -o check`
+    Example: `dsacq overlay movie.tif positions.csv --model tetrapod-4um -o check`
     """
     from dsacq.analysis.overlay import overlay_picture, regenerate
     from dsacq.device import chosen_device
