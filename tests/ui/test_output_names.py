@@ -1,5 +1,6 @@
 """Every command that writes refuses what cannot be written before it does anything else."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,25 @@ def test_folders_that_end_with_a_dot(dsacq: Run, tmp_path: Path, command: str) -
         told = dsacq.fails(*words(command, FOLDERS[command], name))
         assert "must not end with a dot or a blank" in told
     assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("command", FOLDERS)
+def test_folders_that_are_none(dsacq: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    for name in ("file", "file/deeper", os.devnull):
+        told = dsacq.fails(*words(command, FOLDERS[command], name))
+        above = "file" if "file" in name else name
+        assert f"{name}: cannot be made, as {above} is not a folder; choose" in told
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("command", FOLDERS)
+def test_no_folder_is_made_for_nothing(dsacq: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "new", "deep/new"):
+        told = dsacq.fails(*words(command, FOLDERS[command], name))
+        assert name not in told  # but what it was to read
+    assert [one.name for one in tmp_path.iterdir()] == ["empty"]
 
 
 @pytest.mark.parametrize("command", FILES)

@@ -13,6 +13,7 @@ from dsacq.files.names import check_folder
 from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens, serve_screens
 from ui.commands.used import used_mask, used_model
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
+from ui.output import OutputError
 
 if TYPE_CHECKING:
     from dsacq.live import Update
@@ -90,11 +91,7 @@ def live(
             raise
     for remark in change_remarks(last.changes):
         say(f"Remark: {remark}")
-    if as_json:
-        state = {"state": last.state, "reason": last.reason, "localizations": found}
-        print_json({**asdict(last.counters), **state, "analysis_failure": last.analysis_failure})
-    else:
-        typer.echo(_told(last, None if loaded is None else found, output))
+    _tell(last, None if loaded is None else found, output, as_json)
     if last.analysis_failure:
         raise UserError(f"{last.analysis_failure} The recording {output} is {last.state}.")
     if last.state != "complete":
@@ -112,6 +109,21 @@ def _powers(given: list[str] | None) -> dict[str, float] | None:
         except ValueError:
             raise SettingsError(f"laser {one!r} is not of the form NAME=MW, as 561=20.") from None
     return powers
+
+
+def _tell(last: "Update", found: int | None, folder: Path, as_json: bool) -> None:
+    """The result; where it cannot be written, it is said: the recording is there all the same."""
+    end = _told(last, found, folder)
+    state = {"state": last.state, "reason": last.reason, "localizations": found or 0}
+    try:
+        if as_json:
+            failure = {"analysis_failure": last.analysis_failure}
+            print_json({**asdict(last.counters), **state, **failure})
+        else:
+            typer.echo(end)
+    except OutputError:
+        say(end)
+        raise
 
 
 def _stopped(folder: Path) -> str:
