@@ -23,11 +23,10 @@ from calibration.camera import (
 )
 from dsacq.awake import while_awake
 from dsacq.errors import SettingsError
-from dsacq.files.atomic import write_atomically
+from dsacq.files.atomic import made_folder, write_atomically
 from dsacq.files.camera_maps import MAPS, camera_table, write_maps
 from dsacq.files.figures import save_figure
 from dsacq.files.movies import open_movie
-from dsacq.files.names import made_folder
 from dsacq.physics.camera import Camera, EmccdCamera, without_maps
 from dsacq.version import software
 from hardware.pictures import pictures

@@ -26,9 +26,9 @@ from calibration.z_scan import (
 )
 from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
-from dsacq.files.atomic import discard, going_on, write_atomically
+from dsacq.files.atomic import discard, discard_folders, going_on, write_atomically
 from dsacq.files.masks import write_mask
-from dsacq.files.names import make_folder, remove_empty
+from dsacq.files.names import make_folder
 from dsacq.files.paths import is_there
 from dsacq.files.reading import reading
 from dsacq.files.tiff import read_planes
@@ -109,7 +109,7 @@ class _Keeper:
         if not (self._folder / FACTS).exists():
             for name in (PLANES, MASK):
                 discard(self._folder / name)
-            remove_empty(self._made)
+            discard_folders(self._made)
 
     def _write_facts(self, scan: ZScan) -> None:
         rig = self._rig

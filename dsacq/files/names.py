@@ -3,8 +3,6 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -107,25 +105,6 @@ def make_folder(path: Path, *, new: bool = False) -> list[Path]:
     except OSError as error:
         raise FileError(f"{path}: cannot be made ({error.strerror or error}).") from None
     return missing
-
-
-def remove_empty(made: list[Path]) -> None:
-    """Take back what `make_folder` made, as far as there is nothing in it."""
-    with suppress(OSError):
-        for one in made:
-            one.rmdir()
-
-
-@contextmanager
-def made_folder(path: Path, *, new: bool = False) -> Iterator[None]:
-    """Within, a folder is there, as `make_folder` makes it. Where an exception ends that, what was
-    made is removed again, if nothing was written into it. Raises FileError."""
-    made = make_folder(path, new=new)
-    try:
-        yield
-    except BaseException:
-        remove_empty(made)
-        raise
 
 
 def _is_empty(folder: Path) -> bool:

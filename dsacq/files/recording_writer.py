@@ -20,7 +20,8 @@ from typing import IO, Any
 import numpy as np
 
 from dsacq.errors import FileError
-from dsacq.files.names import check_folder, made_folder, nearest_there
+from dsacq.files.atomic import made_folder
+from dsacq.files.names import check_folder, nearest_there
 from dsacq.files.recording import (
     CHANGE,
     FACTS,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dsacq.errors import FileError
-from dsacq.files.atomic import write_atomically
-from dsacq.files.names import check_name, fault_of_name, made_folder, make_folder
+from dsacq.files.atomic import made_folder, write_atomically
+from dsacq.files.names import check_name, fault_of_name, make_folder
 
 
 @pytest.mark.parametrize(

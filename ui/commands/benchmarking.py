@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import SettingsError
-from dsacq.files.names import check_folder, made_folder
+from dsacq.files.atomic import made_folder, replacing
+from dsacq.files.names import check_folder
 from ui.commands.models import find_model
 from ui.console import Device, DeviceName, Json, print_json, say, tracked
 
@@ -189,8 +190,6 @@ def _shape(text: str) -> tuple[int, int]:
 
 
 def _write(points: "Sequence[Point]", path: Path) -> None:
-    from dsacq.files.atomic import replacing
-
     rows = [point.row() for point in points]
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import SettingsError
-from dsacq.files.names import check_folder, made_folder
+from dsacq.files.atomic import made_folder, replacing
+from dsacq.files.names import check_folder
 from ui.console import Device, DeviceName, Json, frame_range, print_json, say, tracked
 
 if TYPE_CHECKING:
@@ -184,7 +185,6 @@ def overlay(
     """
     from dsacq.analysis.overlay import overlay_picture, regenerate
     from dsacq.device import chosen_device
-    from dsacq.files.atomic import replacing
     from dsacq.files.localizations import read_localizations
     from dsacq.files.movies import open_movie
     from dsacq.files.outputs import check_outputs
