@@ -23,11 +23,10 @@ from calibration.camera import (
 )
 from dsacq.awake import while_awake
 from dsacq.errors import SettingsError
-from dsacq.files.atomic import write_atomically
+from dsacq.files.atomic import made_folder, write_atomically
 from dsacq.files.camera_maps import MAPS, camera_table, write_maps
 from dsacq.files.figures import save_figure
 from dsacq.files.movies import open_movie
-from dsacq.files.names import make_folder
 from dsacq.mistakes import typed_number
 from dsacq.physics.camera import Camera, EmccdCamera, without_maps
 from dsacq.version import software
@@ -162,8 +161,6 @@ def measure_camera(
 
 def write_camera(result: CameraResult, folder: Path) -> None:
     """Keep the maps, their numbers and a page in a new folder. Raises FileError."""
-    make_folder(folder, new=True)
-    write_maps(result.camera, folder)
     rows, columns = np.nonzero(result.maps.hot)
     facts = {
         "kind": "dsacq camera",
@@ -176,8 +173,10 @@ def write_camera(result: CameraResult, folder: Path) -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_by": software(),
     }
-    camera_page(result, folder / PAGE)
-    write_atomically(folder / FACTS, json.dumps(facts, indent=1).encode())
+    with made_folder(folder, new=True):
+        write_maps(result.camera, folder)
+        camera_page(result, folder / PAGE)
+        write_atomically(folder / FACTS, json.dumps(facts, indent=1).encode())
 
 
 def noise_table(result: CameraResult, folder: Path, rig_file: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from calibration.z_scan import (
 )
 from dsacq.config import validated
 from dsacq.errors import FileError, SettingsError
-from dsacq.files.atomic import discard, discard_folder, going_on, write_atomically
+from dsacq.files.atomic import discard, discard_folders, going_on, write_atomically
 from dsacq.files.masks import write_mask
 from dsacq.files.names import make_folder
 from dsacq.files.paths import is_there
@@ -39,7 +39,7 @@ from dsacq.version import software
 from hardware.rig import Rig
 from hardware.slm_pattern import Panel, PupilAlignment
 
-PLANES, FACTS, MASK = "scan.tif", "scan.json", "mask.tif"
+PLANES, FACTS, MASK = FILES = "scan.tif", "scan.json", "mask.tif"
 
 _Count = Annotated[int, Field(ge=1, le=100_000)]
 _Place = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]  # um or px
@@ -79,7 +79,7 @@ class _Keeper:
         self._first: Plane | None = None
         self._focus_um: list[float] = []
         self._file: TiffPages | None = None
-        make_folder(folder, new=True)
+        self._made = make_folder(folder, new=True)
         try:
             if rig.mask is not None:
                 write_mask(rig.mask, folder / MASK)
@@ -109,7 +109,7 @@ class _Keeper:
         if not (self._folder / FACTS).exists():
             for name in (PLANES, MASK):
                 discard(self._folder / name)
-            discard_folder(self._folder)
+            discard_folders(self._made)
 
     def _write_facts(self, scan: ZScan) -> None:
         rig = self._rig
@@ -189,6 +189,11 @@ def read_scan(folder: Path) -> ZScan:
         planned=facts.planned,
         stood_um=facts.stood_um,
     )
+
+
+def files_of(path: Path) -> list[Path]:
+    """What is read of a z scan; of anything else, itself."""
+    return [path / name for name in FILES] if is_scan(path) else [path]
 
 
 def is_scan(path: Path) -> bool:

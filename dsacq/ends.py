@@ -36,12 +36,14 @@ _NAMES: Final = {
 class Ends:
     """What is to happen when this process is asked to go. One for the process: `ENDS`.
 
-    failure: what ended a thread without being caught, if that was the reason.
+    failure: what ended a thread without being caught, if that was the reason. signal: the number
+    of the signal that came first, 0 without one.
     """
 
     def __init__(self) -> None:
         self.reason = ""
         self.failure: BaseException | None = None
+        self.signal = 0
         self._asked, self._over = Event(), Event()
         self._lock = RLock()
         self._holds: list[_Hold] = []
@@ -153,7 +155,7 @@ class Ends:
             hold.once()
 
     def _begin(self) -> None:
-        self.reason, self.failure = "", None
+        self.reason, self.failure, self.signal = "", None, 0
         self._asked.clear()
         self._over.clear()
         self._signalled = self._interrupted = self._postponed = False
@@ -167,6 +169,7 @@ class Ends:
             while numbers := here.recv(64):
                 for number in numbers:
                     if name := _NAMES.get(_name(number)):
+                        self.signal = self.signal or number
                         self.ask(name)
                         if self._wake is not None:
                             self._wake(name)

@@ -1,6 +1,5 @@
 """The command line: `dsacq COMMAND ...`."""
 
-import io
 import logging
 import os
 import sys
@@ -38,6 +37,7 @@ from ui.commands import (
     training,
 )
 from ui.console import say
+from ui.output import guard_output
 from ui.typed import require_numbers, with_points
 
 _STOPPED, _MISUSED = 130, 2  # exit codes
@@ -105,7 +105,7 @@ def _about(
 
 def program() -> None:
     """Run a command as a process of its own."""
-    _write_anything()
+    guard_output()
     ENDS.leave_after()
     try:
         main()
@@ -126,21 +126,18 @@ def _leave(code: object) -> None:
     ENDS.at_exit()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # closed, or there is none
+        with suppress(UserError, OSError, ValueError, AttributeError):  # closed, or there is none
             stream.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-def _write_anything() -> None:
-    """What the console's code page or a pipe's encoding lacks is written as its number, and no
-    letter in a name ends a command. Standard error is so by itself; there may be no output."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 def _require_text(arguments: list[str]) -> None:
-    """Before anything is done: tables, models and figures cannot be told such names."""
-    for one in arguments:
+    """Before anything is done: tables, models and figures cannot be told such names, and an empty
+    one would be taken for the folder that dsacq was started in."""
+    for before, one in zip(["dsacq", *arguments], arguments, strict=False):
+        if not one or (one.startswith("--") and one.endswith("=")):
+            option = one.removesuffix("=") or before
+            raise SettingsError(f"{option}: the name or value after it is empty; give one.")
         if not is_text(one):
             raise SettingsError(
                 f"{one}: has bytes that are no letters in the encoding of this system's names; "
@@ -164,7 +161,7 @@ def main() -> None:
             raise
         if ENDS.failure is None:
             say("Stopped.")
-            raise
+            sys.exit(128 + ENDS.signal if ENDS.signal else _STOPPED)
         _say_failed(ENDS.failure)
     except Exception as error:
         _say_failed(error)

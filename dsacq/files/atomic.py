@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from dsacq.errors import FileError
-from dsacq.files.names import check_name
+from dsacq.files.names import check_name, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,24 @@ def discard_folder(path: Path) -> None:
     """Delete a folder that nobody misses; one with something in it stays."""
     with suppress(OSError):
         path.rmdir()
+
+
+def discard_folders(made: list[Path]) -> None:
+    """Take back what `make_folder` made, as far as there is nothing in it."""
+    for one in made:
+        discard_folder(one)
+
+
+@contextmanager
+def made_folder(path: Path, *, new: bool = False) -> Iterator[None]:
+    """Within, a folder is there, as `make_folder` makes it. Where an exception ends that, what was
+    made is removed again, if nothing was written into it. Raises FileError."""
+    made = make_folder(path, new=new)
+    try:
+        yield
+    except BaseException:
+        discard_folders(made)
+        raise
 
 
 @contextmanager

@@ -60,6 +60,14 @@ def check_table(path: Path, format: str | None = None) -> None:
     check_file(path)
 
 
+def table_files(path: Path, format: str | None = None) -> tuple[Path, ...]:
+    """The files of a table: itself, and what lies beside it in its format, by default that of its
+    ending."""
+    picasso = FORMATS["picasso"].endings
+    beside = path.suffix.lower() in picasso if format is None else format == "picasso"
+    return (path, path.with_suffix(".yaml")) if beside else (path,)
+
+
 def read_localizations(path: Path, *, pixel_um: float | None = None) -> Localizations:
     """Localizations from a file; its ending chooses the reader, a CSV's header its kind.
 

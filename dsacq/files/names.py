@@ -65,7 +65,8 @@ def check_name(path: Path) -> None:
 
 def check_file(path: Path) -> None:
     """Refuse a file that could not be written, before the work for it is done: as `check_name`,
-    and where its folder is missing or it is a folder itself. Raises FileError."""
+    and where its folder is missing, or it is a folder itself or a device, whose place a file would
+    take. Raises FileError."""
     check_name(path)
     if not is_there(path.parent, Path.is_dir):
         raise FileError(
@@ -73,15 +74,44 @@ def check_file(path: Path) -> None:
         )
     if is_there(path, Path.is_dir):
         raise FileError(f"{path}: cannot be written, as it is a folder; choose another name.")
+    if is_there(path) and not is_there(path, Path.is_file):
+        raise FileError(f"{path}: cannot be written, as it is no file; choose another name.")
 
 
-def make_folder(path: Path, *, new: bool = False) -> None:
-    """Make a folder and those above it; new: which must not be there yet. Raises FileError."""
+def check_folder(path: Path, *, new: bool = False) -> None:
+    """Refuse a folder that could not be made or used, before the work for it: as `check_name`, and
+    where it or what it is to be in is no folder. new: also one that has something in it. Raises
+    FileError."""
     check_name(path)
+    there = nearest_there(path)
+    if not is_there(there, Path.is_dir):
+        raise FileError(f"{path}: cannot be made, as {there} is not a folder; choose another name.")
+    if new and there == path and not _is_empty(path):
+        raise FileError(f"{path}: is not empty; choose another name, for a folder of its own.")
+
+
+def nearest_there(path: Path) -> Path:
+    """A path, or the nearest above it that is there."""
+    return next((one for one in (path, *path.parents) if is_there(one)), path)
+
+
+def make_folder(path: Path, *, new: bool = False) -> list[Path]:
+    """Make a folder and those above it; new: in which nothing may be yet. Returns what was made,
+    the innermost first. Raises FileError."""
+    check_folder(path, new=new)
+    missing = [one for one in (path, *path.parents) if not is_there(one)]
     try:
-        path.mkdir(parents=True, exist_ok=not new)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{path}: cannot be made ({error.strerror or error}).") from None
+    return missing
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be read ({error.strerror or error}).") from None
 
 
 def _is_there(path: Path) -> bool:

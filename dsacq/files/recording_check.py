@@ -37,7 +37,7 @@ class Report:
     """frames: those that can be read. problems: a sentence each; none for a sound recording. lost:
     those of them that tell of what was on the disk and cannot be read. unread_bytes: of files that
     could not be read to their end; they are kept.
-    remarks: on what was not the same for all frames.
+    remarks: on what was not the same for all frames, and what a repaired recording lacks for good.
     """
 
     facts: Facts
@@ -49,14 +49,15 @@ class Report:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is missing of what was asked for."""
+        """Whether nothing is missing of what was asked for or, of a repaired one, of what it says
+        itself that there is."""
         return not self.problems
 
 
 def check(folder: Path) -> Report:
     """Read every frame of a recording, and compare with what is known of it. Raises FileError."""
     facts = read_facts(folder)
-    problems = []
+    problems, missing = [], []
     if facts.state == "recording":
         problems.append("It was not ended: it is still being made, or the program was cut short.")
     elif facts.state == "failed":
@@ -66,22 +67,26 @@ def check(folder: Path) -> Report:
     if facts.state != "recording" and frames < counted.written:
         lost.append(f"{counted.written} frames were written, but {frames} can be read.")
     elif facts.state in ("complete", "repaired") and frames < (counted.asked or 0):
-        problems.append(f"{counted.asked} frames were asked for, but there are {frames}.")
+        missing.append(f"{counted.asked} frames were asked for, but there are {frames}.")
     for count, where in (
         (counted.lost_in_core, "between camera and disk"),
         (counted.lost_in_camera, "in the camera"),
     ):
         if count:
-            problems.append(f"{count} frames were lost {where}.")
+            missing.append(f"{count} frames were lost {where}.")
     # What was told to be missing just now is not told again by its lines.
     told, of_lines, rest = _lines(folder, frames, max(frames, counted.written))
-    problems += told
+    missing += told
     for sentences, count in ((of_lines, rest), _set_aside(folder)):
         lost += sentences
         unread += count
     if any((folder / name).exists() for name in STREAMS):
         problems.append("Its localizations are not in their final form.")
     remarks = change_remarks(changes_of(folder, facts))
+    if facts.state == "repaired":  # it was mended as far as it can be, and says so
+        remarks = [*missing, *remarks]
+    else:
+        problems += missing
     return Report(
         facts=facts,
         frames=frames,
@@ -205,7 +210,7 @@ def _lines(folder: Path, frames: int, known: int) -> tuple[list[str], list[str],
                     jumps.append(f"Frame {index} of the camera follows frame {last}")
                 last = index
     except OSError as error:
-        return [f"{folder / FRAMES}: cannot be read ({error.strerror or error})."], [], 0
+        return [], [f"{folder / FRAMES}: cannot be read ({error.strerror or error})."], 0
     told, lost = [], []
     if described < frames:
         told.append(f"{frames - described} of {frames} frames have no line in {FRAMES}.")

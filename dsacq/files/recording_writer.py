@@ -20,7 +20,8 @@ from typing import IO, Any
 import numpy as np
 
 from dsacq.errors import FileError
-from dsacq.files.names import make_folder
+from dsacq.files.atomic import made_folder
+from dsacq.files.names import check_folder, nearest_there
 from dsacq.files.recording import (
     CHANGE,
     FACTS,
@@ -38,6 +39,7 @@ from dsacq.stream import Frame
 _SYNC_S = 1.0
 _STEP_S = 0.05
 _GIGABYTE = 1e9
+_MUCH = 1e15  # bytes, of which no disk has more
 _MOST_BYTES_PER_S = 1e9  # of a camera: a short exposure does not make it faster
 
 
@@ -60,7 +62,7 @@ class RecordingWriter:
     """Writes frames of facts.shape_px into a new folder.
 
     Raises FileError when the folder exists and is not empty, cannot be made, or when the disk has
-    no room for the frames that facts ask for.
+    no room for the frames that facts ask for; it is not made for nothing then.
     """
 
     def __init__(self, folder: Path, facts: Facts, disk: DiskSettings = DiskSettings()) -> None:
@@ -70,9 +72,10 @@ class RecordingWriter:
         interval_s = max(facts.exposure_s, self._frame_bytes / _MOST_BYTES_PER_S)
         reserve_bytes = disk.reserve_s * self._frame_bytes / interval_s
         self._reserve_bytes = max(disk.reserve_bytes, reserve_bytes)
-        _make(folder)
+        check_folder(folder, new=True)
         self._check_room()
-        write_facts(folder, facts)
+        with made_folder(folder, new=True):
+            write_facts(folder, facts)
         self._parts = 0
         self._pages = self._next_part()
         self._lines = _open_lines(folder / FRAMES)
@@ -105,7 +108,7 @@ class RecordingWriter:
 
     def free_bytes(self) -> float:
         """On the disk of the recording."""
-        return float(shutil.disk_usage(self.folder).free)
+        return float(shutil.disk_usage(nearest_there(self.folder.absolute())).free)
 
     def put(self, frame: Frame) -> None:
         """Hand over a frame; waits while the queue is full. Raises FileError once a write failed.
@@ -224,19 +227,16 @@ class RecordingWriter:
         if (free := self.free_bytes()) < needed:
             what = "a recording needs" if asked is None else f"{asked} frames need"
             raise FileError(
-                f"{self.folder}: {what} {needed / _GIGABYTE:.1f} GB with what is kept free, but "
-                f"the disk has {free / _GIGABYTE:.1f} GB; free some or record fewer."
+                f"{self.folder}: {what} {_told(needed)} with what is kept free, but the disk has "
+                f"{_told(free)}; free some or record fewer."
             )
 
 
-def _make(folder: Path) -> None:
-    make_folder(folder)
-    try:
-        occupied = any(folder.iterdir())
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be read ({error.strerror or error}).") from None
-    if occupied:
-        raise FileError(f"{folder}: is not empty; give a recording a folder of its own.")
+def _told(count: float) -> str:
+    """Bytes, in the unit that people would use."""
+    if count >= _MUCH:
+        return f"more than {_MUCH / 1e12:.0f} TB"
+    return f"{count / 1e12:.1f} TB" if count >= 1e12 else f"{count / _GIGABYTE:.1f} GB"
 
 
 def _complete(pages: TiffPages) -> None:

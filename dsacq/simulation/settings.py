@@ -37,6 +37,10 @@ class MaskChoice:
         if self.design is not None and self.design not in MASKS:
             raise ValueError(f"design={self.design!r}: expected one of {', '.join(MASKS)}")
 
+    def file_in(self, folder: Path) -> Path | None:
+        """The file, if it is one, as settings in that folder mean it."""
+        return None if self.file is None else folder / self.file
+
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class FrameSettings:

@@ -7,6 +7,7 @@ from dsacq.files.atomic import going_on
 from dsacq.training.history import write_history
 from dsacq.training.train import Progress, Training
 
+HISTORY = ".progress.csv"  # what the name of its table ends in
 _SAVED_S = 120.0  # seconds between checkpoints
 
 
@@ -23,7 +24,7 @@ def saved_as_it_goes(
         for report in run:
             if report.measured is not None:
                 with going_on():
-                    write_history(training.history, model.with_suffix(".progress.csv"))
+                    write_history(training.history, model.with_suffix(HISTORY))
             if report.seconds - saved_s > _SAVED_S:
                 saved_s = report.seconds
                 with going_on():

@@ -1,12 +1,13 @@
 """New names are good on every system, and what is wrong with one is told in a sentence."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from dsacq.errors import FileError
-from dsacq.files.atomic import write_atomically
+from dsacq.files.atomic import made_folder, write_atomically
 from dsacq.files.names import check_name, fault_of_name, make_folder
 
 
@@ -103,9 +104,37 @@ def test_paths_too_long_for_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_folder_cannot_take_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(FileError, match="cannot be made"):
-        make_folder(tmp_path / "a")
+    for path in (tmp_path / "a", tmp_path / "a" / "b" / "c", Path(os.devnull)):
+        with pytest.raises(FileError, match=r"cannot be made, as .* is not a folder"):
+            make_folder(path)
+
+
+def test_a_new_folder_may_be_there_but_empty(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
+    assert make_folder(tmp_path / "b", new=True) == []
+    (tmp_path / "b" / "c").write_bytes(b"")
     make_folder(tmp_path / "b")
-    with pytest.raises(FileError, match="cannot be made"):
+    with pytest.raises(FileError, match="is not empty"):
         make_folder(tmp_path / "b", new=True)
+
+
+def interrupted(folder: Path, *written: Path) -> None:
+    with made_folder(folder):
+        assert folder.is_dir()
+        for one in written:
+            one.write_bytes(b"")
+        raise KeyboardInterrupt
+
+
+def test_a_folder_made_for_nothing_goes_again(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for path in ("there", "there/a/b", "x", "y/z"):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(tmp_path / path)
+    assert [one.name for one in tmp_path.rglob("*")] == ["there"]
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path / "y" / "z", tmp_path / "y" / "a")
+    assert [one.name for one in (tmp_path / "y").iterdir()] == ["a"]
+    with made_folder(tmp_path / "kept"):
+        pass
+    assert (tmp_path / "kept").is_dir()

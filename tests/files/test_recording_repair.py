@@ -93,7 +93,8 @@ def test_one_of_which_all_is_kept_says_so(folder: Path) -> None:
     report = repair(folder)
     assert report.lost == ()
     assert report.unread_bytes == 0
-    assert report.problems == ("50 frames were asked for, but there are 10.",)
+    assert report.problems == ()
+    assert report.remarks == ("50 frames were asked for, but there are 10.",)
     assert_all_is_there(folder, report)
     before = content(folder)
     assert repair(folder) == report
@@ -255,7 +256,7 @@ def test_half_a_line_is_left_and_named(folder: Path) -> None:
     assert report.lost == (
         f"frames.jsonl: {half} bytes are no line that can be read; they are left there.",
     )
-    assert "1 of 10 frames have no line in frames.jsonl." in report.problems
+    assert "1 of 10 frames have no line in frames.jsonl." in report.remarks
 
 
 def test_a_line_that_was_never_begun_is_not_lost(folder: Path) -> None:
@@ -264,7 +265,7 @@ def test_a_line_that_was_never_begun_is_not_lost(folder: Path) -> None:
     age(folder)
     report = repair(folder)
     assert report.lost == ()
-    assert "1 of 10 frames have no line in frames.jsonl." in report.problems
+    assert "1 of 10 frames have no line in frames.jsonl." in report.remarks
 
 
 def test_without_its_facts_it_is_told_what_can_be_opened(folder: Path) -> None:
@@ -404,4 +405,5 @@ def test_the_movie_is_named_where_its_disk_was_full(tmp_path: Path) -> None:
 def test_a_repaired_recording_stays_one(folder: Path) -> None:
     repair(folder)
     write_facts(folder, read_facts(folder))
-    assert check(folder).problems == ("50 frames were asked for, but there are 10.",)
+    assert check(folder).remarks == ("50 frames were asked for, but there are 10.",)
+    assert check(folder).sound

@@ -312,7 +312,7 @@ def test_a_signal_ends_the_program_safely(tmp_path: Path, number: signal.Signals
         took_s = min(one for one in times if one > begun_s) - begun_s
         log.info("%s after %.3f s", name, took_s)
         assert took_s < SOON_S
-    assert program.returncode == 130
+    assert program.returncode == 128 + number
     assert told.strip().splitlines()[-1] == "Stopped."
     assert "Traceback" not in told
     facts, report = read_facts(folder), check(folder)

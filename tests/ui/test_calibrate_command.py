@@ -135,7 +135,7 @@ def test_from_a_scan_on_the_bench_to_the_alignment(tmp_path: Path, dsacq: Run) -
     made = dsacq(*scan, "--frames", "2", "-o", "beads", "--json")
     assert made.code == 0, made.err
     assert made.json["planes"] == 5
-    assert "exists already" in dsacq.fails(*scan, "-o", "beads")
+    assert "is not empty" in dsacq.fails(*scan, "-o", "beads")
     used = ("beads", "--side-px", "31", "--passes", "2")
     psf = dsacq("calibrate", "beads", *used, "-o", "phase.tif", "--json")
     assert psf.code == 0, psf.err
@@ -182,7 +182,7 @@ def test_a_camera_from_recordings_and_on_the_rig(tmp_path: Path, dsacq: Run) -> 
     two = dsacq(*again, "-o", "camera-2", "--json")
     assert two.code == 0, two.err
     assert isinstance(read_rig(rig).noise, ScmosCamera)
-    assert "exists already" in dsacq.fails(*again, "-o", "camera-2")
+    assert "is not empty" in dsacq.fails(*again, "-o", "camera-2")
     assert "expected two or more" in dsacq.fails(*again[:-1], "20", "-o", "camera-3")
     camera = ("calibrate", "camera", "-o", "camera-3")
     assert "Give both" in dsacq.fails(*camera, "--dark", "dark.tif")

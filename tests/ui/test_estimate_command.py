@@ -107,7 +107,7 @@ def test_wrong_input_is_one_sentence(dsacq: Run, movie: Path) -> None:
     assert "70 wide and 64 high" in fails(movie, *mask, *optics, "--roi", "0,0,99,9")
     assert ".toml" in fails(movie, *mask, *optics, output="x.png")
     assert "does not exist" in fails(movie, *mask, *optics, output="nowhere/x.toml")
-    assert "another file" in fails(movie, *mask, *optics, output="optics.toml")
+    assert "is read by this command" in fails(movie, *mask, *optics, output="optics.toml")
 
 
 def test_real_frames(dsacq: Run, shared_data: Path, tmp_path: Path) -> None:

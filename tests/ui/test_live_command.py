@@ -203,12 +203,31 @@ def test_a_mask_needs_an_slm(dsacq: Run, tmp_path: Path) -> None:
 def test_what_was_recorded_is_not_overwritten(dsacq: Run, rig: Path, tmp_path: Path) -> None:
     (tmp_path / "bead").mkdir()
     (tmp_path / "bead" / "notes.txt").touch()
-    assert "bead: there is such a folder already" in refusal(
-        dsacq, "--rig", rig, "--frames", 2, "-o", "bead"
-    )
+    assert "bead: is not empty" in refusal(dsacq, "--rig", rig, "--frames", 2, "-o", "bead")
     assert [path.name for path in (tmp_path / "bead").iterdir()] == ["notes.txt"]
     (tmp_path / "file").touch()
-    assert "file: there is" in refusal(dsacq, "--rig", rig, "--frames", 2, "-o", "file")
+    told = refusal(dsacq, "--rig", rig, "--frames", 2, "-o", "file")
+    assert "file: cannot be made, as file is not a folder" in told
+
+
+def test_nothing_is_left_of_what_cannot_be_recorded(
+    dsacq: Run, rig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    for folder in ("there", "new", "deep/new", "."):
+        if folder == ".":
+            (tmp_path / "empty").mkdir()
+            monkeypatch.chdir(tmp_path / "empty")
+        told = refusal(dsacq, "--rig", rig, "--frames", 10**9, "-o", folder)
+        assert "1000000000 frames need 7.7 TB with what is kept free" in told
+    (tmp_path / "empty").rmdir()
+    assert sorted(tmp_path.rglob("*")) == before
+    monkeypatch.chdir(tmp_path)
+    too_many = dsacq("live", "--rig", rig, "--frames", "9" * 20, "-o", "new")
+    assert too_many.code == 2
+    assert not (tmp_path / "new").exists()
+    assert dsacq("live", "--rig", rig, "--frames", 2, "-o", "there").code == 0
 
 
 @pytest.mark.parametrize(

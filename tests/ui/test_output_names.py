@@ -1,5 +1,6 @@
 """Every command that writes refuses what cannot be written before it does anything else."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,25 @@ def test_folders_that_end_with_a_dot(dsacq: Run, tmp_path: Path, command: str) -
     assert not list(tmp_path.rglob("*"))
 
 
+@pytest.mark.parametrize("command", FOLDERS)
+def test_folders_that_are_none(dsacq: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    for name in ("file", "file/deeper", os.devnull):
+        told = dsacq.fails(*words(command, FOLDERS[command], name))
+        above = "file" if "file" in name else name
+        assert f"{name}: cannot be made, as {above} is not a folder; choose" in told
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("command", FOLDERS)
+def test_no_folder_is_made_for_nothing(dsacq: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "new", "deep/new"):
+        told = dsacq.fails(*words(command, FOLDERS[command], name))
+        assert name not in told  # but what it was to read
+    assert [one.name for one in tmp_path.iterdir()] == ["empty"]
+
+
 @pytest.mark.parametrize("command", FILES)
 def test_places_that_cannot_be(dsacq: Run, tmp_path: Path, command: str) -> None:
     told = dsacq.fails(*words(command, FILES[command], "missing/good"))
@@ -119,6 +139,87 @@ def test_places_that_cannot_be(dsacq: Run, tmp_path: Path, command: str) -> None
     told = dsacq.fails(*words(command, FILES[command], "taken"))
     assert "cannot be written, as it is a folder" in told
     assert [one.name for one in tmp_path.rglob("*")] == [output]
+
+
+OWN = {
+    ".tif": ("mask.tif", "movie_000.tif", "offset.tif", "recording.tif"),
+    ".csv": ("truth.parquet", "localizations.parquet"),
+    ".parquet": ("truth.parquet", "localizations.parquet"),
+}
+
+
+@pytest.mark.parametrize("command", [one for one in FILES if "napari" not in FILES[one]])
+def test_what_a_recording_holds_is_left_alone(dsacq: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "run").mkdir()
+    kept = {"recording.json", "mask.tif", "movie_000.tif", "truth.parquet", "offset.tif"}
+    for one in kept:
+        (tmp_path / "run" / one).write_bytes(b"kept")
+    out = next(one for one in FILES[command] if "OUT" in one)
+    own = OWN.get(Path(out).suffix, ())
+    if "good" in " ".join(FILES[command]) and Path(out).suffix == ".csv":
+        own = OWN[".csv"]
+    for name in own:
+        if name == "recording.tif" and "calibrate" not in command:
+            continue  # only those write a .json beside it
+        given = (one.replace(out, f"run/{name}") for one in FILES[command])
+        told = dsacq.fails(*command.partition(" -")[0].split(), *given)
+        assert "is a file of the recording run itself; choose another name." in told
+    assert {one.name for one in (tmp_path / "run").iterdir()} == kept
+    assert all((tmp_path / "run" / one).read_bytes() == b"kept" for one in kept)
+
+
+# What it reads in place of what it writes.
+BOTH = {
+    "convert": ("a.csv", "a.csv"),
+    "convert --format": ("a.csv", "./a.csv", "--format", "thunderstorm"),
+    "convert picasso": ("a.hdf5", "a.h5"),
+    "link": ("a.csv", "-o", "a.csv"),
+    "merge": ("a.csv", "-o", "a.csv"),
+    "filter": ("a.csv", "-o", "a.csv"),
+    "drift": ("a.csv", "-o", "a.csv"),
+    "drift beside": ("b.drift.csv", "-o", "b.csv"),
+    "localize": ("no.tif", "--mask", "a.csv", "--method", "pursuit", "-o", "a.csv"),
+    "localize --optics": ("no.tif", "--optics", "a.csv", "-o", "a.csv"),
+    "masks": ("--show", "m.tif", "-o", "m.tif"),
+    "masks --plate": ("--show", "m.tif", "-o", "new.png", "--plate", "m.tif"),
+    "masks compare": ("tetrapod", "m.tif", "--optics", "a.csv", "-o", "a.png"),
+    "calibrate beads": ("m.tif", "-o", "m.tif"),
+    "calibrate beads series": (".", "-o", "m.tif"),
+    "calibrate truth": ("m.tif", "--optics", "no", "--compare", "a.csv", "-o", "a.csv"),
+    "train": ("a.safetensors", "-o", "a.safetensors"),
+    "design": ("m.tif", "-o", "m.tif"),
+    "simulate": ("m.tif", "-o", "m.tif", "--truth", "new.csv"),
+    "simulate truth": ("a.csv", "-o", "new.tif", "--truth", "a.csv"),
+    "import-deepstorm3d": (
+        *("a.safetensors", "--mask", "no", "--optics", "no"),
+        *("-o", "a.safetensors"),
+    ),
+    "estimate": ("m.tif", "--optics", "p.toml", "-o", "p.toml"),
+    "overlay": ("m.tif", "correlation.csv", "-o", "."),
+    "report": ("no", "--table", "a.html", "-o", "a.html"),
+}
+
+
+@pytest.mark.parametrize("case", BOTH)
+def test_what_a_command_reads_it_does_not_write(dsacq: Run, tmp_path: Path, case: str) -> None:
+    names = {
+        *("a.csv", "a.hdf5", "a.yaml", "b.drift.csv", "m.tif", "a.safetensors", "p.toml"),
+        *("correlation.csv", "a.html"),
+    }
+    for name in names:
+        (tmp_path / name).write_bytes(b"kept")
+    told = dsacq.fails(*_command(case), *BOTH[case])
+    assert "is read by this command; choose another name" in told
+    assert {one.name for one in tmp_path.iterdir()} == names
+    assert all((tmp_path / one).read_bytes() == b"kept" for one in names)
+
+
+def _command(case: str) -> list[str]:
+    known = {name for name, _ in commands(typer.main.get_command(app))}
+    words = case.split()
+    while " ".join(words) not in known:
+        words.pop()
+    return words
 
 
 @pytest.mark.parametrize(

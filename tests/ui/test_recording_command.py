@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -81,6 +82,64 @@ def test_a_repair_that_keeps_all_ends_with_zero(dsacq: Run, recording: Path) -> 
         assert mended.json["state"] == "repaired"
         assert (mended.json["kept_all"], mended.json["lost"]) == (True, [])
         assert (mended.json["readable"], mended.json["unread_bytes"]) == (FRAMES, 0)
+
+
+def without_the_end(recording: Path) -> None:
+    """Of a program that was killed long before it had all frames."""
+    facts = json.loads((recording / "recording.json").read_text(encoding="utf-8"))
+    facts["frames"]["asked"] = 1000
+    (recording / "recording.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def without_lines(recording: Path) -> None:
+    """As where the lines of the last frames had not come to the disk."""
+    lines = (recording / "frames.jsonl").read_bytes().splitlines(keepends=True)
+    (recording / "frames.jsonl").write_bytes(b"".join(lines[: FRAMES - 2]))
+
+
+def with_a_jump(recording: Path) -> None:
+    """As where the camera had left out frames."""
+    lines = (recording / "frames.jsonl").read_text(encoding="utf-8").splitlines()
+    last = json.loads(lines[FRAMES - 1])
+    lines[FRAMES - 1] = json.dumps(last | {"index": last["index"] + 7})
+    (recording / "frames.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        (without_the_end, "1000 frames were asked for, but there are 6."),
+        (without_lines, "2 of 6 frames have no line in frames.jsonl."),
+        (with_a_jump, "Frame 12 of the camera follows frame 4."),
+    ],
+)
+def test_a_repaired_recording_is_as_sound_as_it_says(
+    dsacq: Run, recording: Path, lacking: Callable[[Path], None], said: str
+) -> None:
+    never_ended(recording)
+    lacking(recording)
+    age(recording)
+    assert dsacq("recording", "check", recording).code == 1
+    assert dsacq("recording", "repair", recording).code == 0
+    for _ in range(2):
+        checked = dsacq("recording", "check", recording)
+        assert checked.code == 0
+        assert f"Remark: {said}" in " ".join(checked.err.split())
+        told = dsacq("recording", "check", recording, "--json").json
+        assert (told["sound"], told["problems"], told["state"]) == (True, [], "repaired")
+
+
+def test_a_repaired_recording_that_was_damaged_later_is_not(dsacq: Run, recording: Path) -> None:
+    never_ended(recording)
+    assert dsacq("recording", "repair", recording).code == 0
+    movie = recording / "movie_000.tif"
+    with movie.open("r+b") as file:
+        file.truncate(movie.stat().st_size // 2)
+    checked = dsacq("recording", "check", recording)
+    assert checked.code == 1
+    assert "6 frames were written, but" in checked.err
+    (recording / "frames.jsonl").unlink()
+    assert "frames.jsonl: cannot be read" in dsacq("recording", "check", recording).err
 
 
 def test_one_that_may_still_be_going_on_is_left_alone(dsacq: Run, recording: Path) -> None:

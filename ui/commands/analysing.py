@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError
-from dsacq.files.names import check_file
 from dsacq.mistakes import typed_number
 from ui.commands.tables import PixelUm
 from ui.console import Json, outcome, print_json, say, training_bar
@@ -162,7 +161,8 @@ def drift(
     from dsacq.files.figures import check_figure
 
     check_figure(picture)
-    found = _read(table, output, pixel_um)
+    beside = output.with_suffix(".drift.csv")
+    found = _read(table, output, pixel_um, beside, picture)
     if fiducials is not None:
         try:
             tracks = [int(part) for part in fiducials.split(",")]
@@ -176,7 +176,7 @@ def drift(
     _write(corrected(found, drifted), output, pixel_um)
     frames = drifted.first_frame + np.arange(len(drifted.drift_um))
     rows = pd.DataFrame({"frame": frames} | dict(zip(_DRIFTS, drifted.drift_um.T, strict=True)))
-    with replacing(output.with_suffix(".drift.csv")) as unfinished:
+    with replacing(beside) as unfinished:
         rows.to_csv(unfinished, index=False, float_format="%.5f")
     if picture is not None:
         drift_picture(drifted, picture)
@@ -212,9 +212,11 @@ def resolution(
     """
     from dsacq.analysis.resolution import PLANES, line_profile, ring_correlation, rings_picture
     from dsacq.files.figures import check_figure
-    from dsacq.files.localizations import read_localizations
+    from dsacq.files.localizations import read_localizations, table_files
+    from dsacq.files.outputs import check_outputs
 
     check_figure(output)
+    check_outputs(output, reads=table_files(table))
     found = read_localizations(table, pixel_um=pixel_um)
     results = [ring_correlation(found, plane, pixel_nm / 1e3) for plane in PLANES]
     if output is not None:
@@ -263,9 +265,10 @@ def render(
     from dsacq.analysis.rendering import render as rendered
     from dsacq.analysis.rendering import render_volume, write_in_bands
     from dsacq.analysis.rendering_picture import Method
-    from dsacq.files.localizations import read_localizations
+    from dsacq.files.localizations import read_localizations, table_files
+    from dsacq.files.outputs import check_outputs
 
-    check_file(output)
+    check_outputs(output, reads=table_files(table))
     found = read_localizations(table, pixel_um=pixel_um)
     chosen = cast(Method, method)
     if output.name.lower().endswith(".ome.tif"):
@@ -333,9 +336,11 @@ def motion(
     from dsacq.analysis.motion_picture import motion_picture, motion_report
     from dsacq.analysis.rigid_motion import rigid_motion
     from dsacq.files.figures import check_figure
-    from dsacq.files.localizations import read_localizations
+    from dsacq.files.localizations import read_localizations, table_files
+    from dsacq.files.outputs import check_outputs
 
     check_figure(output)
+    check_outputs(output, reads=table_files(table))
     found = read_localizations(table, pixel_um=pixel_um)
     turned = None
     if rigid:
@@ -366,20 +371,26 @@ def report(
     Example: `dsacq report nucleus-1 -o nucleus-1.html`
     """
     from dsacq.analysis.report import recording_report
+    from dsacq.files.outputs import check_outputs
 
     if output.suffix.lower() not in (".html", ".htm"):
         raise FileError(f"{output}: a report's name ends in .html.")
-    check_file(output)
+    check_outputs(output, reads=(folder, table))
     with training_bar(4, 0, "reporting") as show:
         for number, what in enumerate(recording_report(folder, table, output)):
             show(number, what)
     say(f"Report written to {output}.")
 
 
-def _read(table: Path, output: Path, pixel_um: float | None) -> "Localizations":
-    from dsacq.files.localizations import check_table, read_localizations
+def _read(
+    table: Path, output: Path, pixel_um: float | None, *others: Path | None
+) -> "Localizations":
+    """The table, once its result can be written to output. others: that are written, too."""
+    from dsacq.files.localizations import check_table, read_localizations, table_files
+    from dsacq.files.outputs import check_outputs
 
     check_table(output)
+    check_outputs(*table_files(output), *others, reads=table_files(table))
     return read_localizations(table, pixel_um=pixel_um)
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import SettingsError
-from dsacq.files.names import check_name, make_folder
+from dsacq.files.atomic import made_folder, replacing
+from dsacq.files.names import check_folder
 from ui.commands.models import find_model
 from ui.console import Device, DeviceName, Json, print_json, say, tracked
 
@@ -54,14 +55,15 @@ def accuracy(
     All models and methods see the same frames. Errors are told beside the Cramer-Rao bound of the
     same emitters, each as if it were alone.
 
-    Example: `dsacq benchmark accuracy docs/examples/simulate-tetrapod.toml --model M -o sweep`
+    Example: `dsacq benchmark accuracy docs/examples/simulate-tetrapod.toml --model tetrapod-4um
+    -o sweep`
     """
     from dsacq.analysis import sweep
     from dsacq.analysis.sweep_picture import sweep_picture
     from dsacq.device import chosen_device
     from dsacq.simulation.settings import chosen_mask, read_simulation
 
-    check_name(output)
+    check_folder(output)
     counts = _densities(densities)
     if not radius_nm > 0:
         raise SettingsError(f"radius {radius_nm} nm is not above 0.")
@@ -77,21 +79,20 @@ def accuracy(
             ways[f"{name} + refine"] = sweep.refined(ways[name], settings, mask, where)
     if method:
         ways["pursuit"] = sweep.by_pursuit(settings, mask, where)
-    make_folder(output)
-
     radius_um = radius_nm / 1e3
     points = []
     steps = sweep.accuracy(
         settings, mask, ways, counts, frames=frames, radius_um=radius_um, device=where
     )
-    with tracked(len(counts) * len(ways) * frames, "localizing") as advance:
-        for point in steps:
-            if point is not None:
-                points.append(point)
-            advance()
     table, picture = output / "accuracy.csv", output / "accuracy.png"
-    _write(points, table)
-    sweep_picture(points, radius_um, picture)
+    with made_folder(output):
+        with tracked(len(counts) * len(ways) * frames, "localizing") as advance:
+            for point in steps:
+                if point is not None:
+                    points.append(point)
+                advance()
+        _write(points, table)
+        sweep_picture(points, radius_um, picture)
     if as_json:
         values = {"radius_nm": radius_nm, "frames": frames, "table": table, "picture": picture}
         print_json(values | {"points": [point.row() for point in points]})
@@ -120,7 +121,7 @@ def speed(
 
     Several models run by turns, so that what else the machine does slows all alike.
 
-    Example: `dsacq benchmark speed --model nano --model small`
+    Example: `dsacq benchmark speed --model bench-nano --model tetrapod-4um`
     """
     import torch
 
@@ -189,8 +190,6 @@ def _shape(text: str) -> tuple[int, int]:
 
 
 def _write(points: "Sequence[Point]", path: Path) -> None:
-    from dsacq.files.atomic import replacing
-
     rows = [point.row() for point in points]
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))

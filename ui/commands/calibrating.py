@@ -66,12 +66,12 @@ def beads(
     from calibration.bead_scan import BeadScan
     from calibration.finding import best_beads
     from calibration.result import Calibrated, calibrate, write_result
-    from calibration.scan_files import is_scan, read_scan
+    from calibration.scan_files import files_of, is_scan, read_scan
     from calibration.z_scan import on_coverslip
     from dsacq.files.movies import open_movie
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
 
-    _check_outputs(output, picture)
+    _check_outputs(output, picture, *files_of(stack), optics, positions)
     if is_scan(stack):
         whole = on_coverslip(read_scan(stack), zero_um)
         known_optics, psf = whole.optics, whole.psf
@@ -129,13 +129,13 @@ def pupil(
     """
     from calibration.finding import best_beads
     from calibration.result import Calibrated, calibrate_pupil, write_result
-    from calibration.scan_files import MASK, is_scan, read_scan
+    from calibration.scan_files import MASK, files_of, is_scan, read_scan
     from calibration.z_scan import on_coverslip
     from dsacq.files.masks import read_mask
     from hardware.rig_file import read_rig
     from hardware.rig_file_edit import write_alignment
 
-    _check_outputs(output, picture)
+    _check_outputs(output, picture, *files_of(folder), own_file(rig))
     if not is_scan(folder):
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
     if not is_there(folder / MASK):
@@ -165,12 +165,14 @@ def pupil(
         say(f"Alignment written to {rig_file}.")
 
 
-def _check_outputs(mask: Path, page: Path | None) -> None:
+def _check_outputs(mask: Path, page: Path | None, *reads: Path | None) -> None:
     from dsacq.files.figures import check_figure
     from dsacq.files.masks import check_mask_file
+    from dsacq.files.outputs import check_outputs
 
     check_mask_file(mask)
     check_figure(page)
+    check_outputs(mask, mask.with_suffix(".json"), page, reads=reads)
 
 
 def focus_positions(text: str | None, positions: Path | None, count: int) -> "NDArray[np.float64]":

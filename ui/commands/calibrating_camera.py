@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from dsacq.errors import FileError, SettingsError
-from dsacq.files.names import check_name
-from dsacq.files.paths import is_there
+from dsacq.errors import SettingsError
+from dsacq.files.names import check_folder
 from ui.commands.rigs import SIMULATED, rig_settings, screens
 from ui.console import Json, outcome, print_json, say, tracked
 
@@ -63,9 +62,7 @@ def camera(
     from hardware.rig import open_rig
     from hardware.rig_file_edit import write_noise
 
-    check_name(output)
-    if is_there(output):
-        raise FileError(f"{output}: exists already; name a folder that does not.")
+    check_folder(output, new=True)
     settings = None if rig is None else rig_settings(rig)
     with ExitStack() as opened:
         if dark is not None and flat:

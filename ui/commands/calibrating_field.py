@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from dsacq.errors import FileError
-from dsacq.files.names import check_file
 from ui.commands.calibrating import RadiusUm, SidePx, ZeroUm, focus_positions
 from ui.console import Json, outcome, print_json, say, training_bar
 
@@ -37,8 +36,10 @@ def field(
     from calibration.z_scan import on_coverslip
     from dsacq.files.figures import check_figure
     from dsacq.files.masks import read_mask
+    from dsacq.files.outputs import check_outputs
 
     check_figure(output)
+    check_outputs(output, reads=(psf,))
     if not is_scan(folder):
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
     whole = on_coverslip(read_scan(folder), zero_um)
@@ -87,9 +88,10 @@ def stack(
     """
     from calibration.finding import best_beads
     from calibration.psf_stack import average_psf, stack_doubts, write_psf_stack
-    from calibration.scan_files import is_scan, read_scan
+    from calibration.scan_files import files_of, is_scan, read_scan
+    from dsacq.files.outputs import check_outputs
 
-    check_file(output)
+    check_outputs(output, output.with_suffix(".json"), reads=files_of(folder))
     if not is_scan(folder):
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
     whole = read_scan(folder)
@@ -142,11 +144,18 @@ def truth(
     from calibration.bead_scan import BeadScan
     from calibration.beads import saturated_plane
     from calibration.z_truth import agreement, heights
-    from dsacq.files.localizations import check_table, read_localizations, write_localizations
+    from dsacq.files.localizations import (
+        check_table,
+        read_localizations,
+        table_files,
+        write_localizations,
+    )
     from dsacq.files.movies import open_movie
+    from dsacq.files.outputs import check_outputs
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
 
     check_table(output)
+    check_outputs(*table_files(output), reads=(stack, optics, positions, compare))
     known = read_optics(optics)
     with open_movie(stack) as movie:
         planes = np.stack([plane for _, plane in movie.frames()]).astype(np.float64)

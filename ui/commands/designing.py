@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from dsacq.physics.masks import PhaseMask
     from dsacq.training.train import Progress
 
+# What a design may leave beside its mask; a checkpoint is refused elsewhere.
+_BESIDE = (".gif", ".safetensors", ".progress.csv", ".png")
+
 
 def design(
     config: Annotated[
@@ -38,12 +41,16 @@ def design(
     """
     from dsacq.design.settings import FisherDesign, read_design
     from dsacq.files.masks import check_mask_file
+    from dsacq.files.outputs import check_outputs
     from dsacq.simulation.settings import chosen_mask
 
     check_mask_file(output)
+    written = output, *(output.with_suffix(one) for one in _BESIDE)
+    check_outputs(*written, reads=(config,))
     if max_minutes is not None and max_minutes <= 0:
         raise SettingsError(f"max-minutes {max_minutes:g} is not above 0.")
     settings = read_design(config)
+    check_outputs(*written, reads=(settings.mask.file_in(config.parent),))
     start = chosen_mask(settings.mask, settings.optics, config.parent)
     if isinstance(settings.design, FisherDesign):
         if resume:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsacq.errors import SettingsError
-from dsacq.files.names import check_file
 from ui.commands.models import SUFFIX
 from ui.commands.training import run_with_bar
 from ui.console import say
@@ -72,7 +71,4 @@ def model_files(output: Path, names: list[str]) -> list[Path]:
     stems = [Path(name).stem for name in names]
     if len(set(stems)) < len(stems):
         raise SettingsError("Two of the masks have the same name: rename a file.")
-    files = [output.with_name(f"{output.stem}-{stem}{SUFFIX}") for stem in stems]
-    for file in files:
-        check_file(file)
-    return files
+    return [output.with_name(f"{output.stem}-{stem}{SUFFIX}") for stem in stems]

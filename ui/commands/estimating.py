@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import FileError
-from dsacq.files.names import check_file
+from dsacq.files.outputs import check_outputs
 from ui.commands.localizing import Frames, MovieFile, chosen_roi, microscope_told
 from ui.console import Device, DeviceName, Json, frame_range, print_json, say, tracked
 
@@ -60,7 +60,10 @@ def estimate(
     from dsacq.training.examine import Examined
     from dsacq.training.settings import TrainingSettings
 
-    _check_output(output, (movie, mask, optics))
+    picture = output.with_suffix(".png")
+    if output.suffix.lower() == ".png":
+        raise FileError(f"{output}: the picture gets that name; let the config's end in .toml.")
+    check_outputs(output, picture, reads=(movie, mask, optics))
     wanted, where = chosen_roi(roi), chosen_device(device)
     with open_movie(movie) as opened:
         microscope = microscope_told(opened, None, mask, optics)
@@ -84,7 +87,6 @@ def estimate(
         f"Priors measured on {movie.name} by dsacq estimate.\n\n"
         f"  dsacq train {output.name} -o {output.stem}.safetensors"
     )
-    picture = output.with_suffix(".png")
     write_training(settings, output, comments(found), heading)
     estimate_picture(examined, found, settings, microscope.mask, movie.name, picture)
     said = remarks(found, microscope.camera)
@@ -103,14 +105,6 @@ def estimate(
         for remark in said:
             say(f"Remark: {remark}")
         say(f"Config written to {output}, picture to {picture}.")
-
-
-def _check_output(output: Path, given: tuple[Path | None, ...]) -> None:
-    if output.suffix.lower() == ".png":
-        raise FileError(f"{output}: the picture gets that name; let the config's end in .toml.")
-    check_file(output)
-    if output.resolve() in {path.resolve() for path in given if path is not None}:
-        raise FileError(f"{output}: is read by this command; write the config to another file.")
 
 
 def _plain(found: "Estimate") -> dict[str, Any]:

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError, UserError
-from dsacq.files.names import check_name
-from dsacq.files.paths import is_there
+from dsacq.files.names import check_folder
 from dsacq.mistakes import typed_number
 from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens, serve_screens
 from ui.commands.used import used_mask, used_model
 from ui.console import Device, DeviceName, Json, live_bar, print_json, say
+from ui.output import OutputError
 
 if TYPE_CHECKING:
     from dsacq.live import Update
 
-rig_app = typer.Typer(no_args_is_help=True, help="Check the devices of a rig.")
+MOST_FRAMES = 1_000_000_000  # years of the fastest camera
 
 
 def live(
     output: Annotated[Path, typer.Option("-o", "--output", help="New folder of the recording.")],
     frames: Annotated[
-        int, typer.Option("--frames", min=1, help="How many; Ctrl+C ends it earlier.")
+        int,
+        typer.Option("--frames", min=1, max=MOST_FRAMES, help="How many; Ctrl+C ends it earlier."),
     ],
     rig: RigFile = SIMULATED,
     model: Annotated[
@@ -55,20 +56,17 @@ def live(
 
     The folder gets the movie, recording.json, localizations.parquet with the tracks, and the mask.
     Lasers are off and the camera has stopped whenever this ends, also by Ctrl+C.
-    Example: `dsacq live --rig my-rig.toml --model tetrapod --frames 1000 -o telomeres-3`
+    Example: `dsacq live --rig my-rig.toml --model tetrapod-4um --frames 1000 -o telomeres-3`
     """
     from dsacq.device import chosen_device
     from dsacq.files.change_remarks import change_remarks
     from hardware.acquire import acquire, live_localizer
     from hardware.rig import open_rig
 
-    _require_new(output)
+    check_folder(output, new=True)  # else refused when the lasers are on
     settings = rig_settings(rig)
-    lasers_mw, shown, loaded = (
-        _powers(laser),
-        used_mask(settings, mask),
-        used_model(settings, model),
-    )
+    lasers_mw, shown = _powers(laser), used_mask(settings, mask)
+    loaded = used_model(settings, model)
     if rig == SIMULATED:
         say("Remark: this is the simulated bench; real devices are opened with --rig FILE.")
     if loaded is None:
@@ -91,22 +89,11 @@ def live(
             raise
     for remark in change_remarks(last.changes):
         say(f"Remark: {remark}")
-    if as_json:
-        state = {"state": last.state, "reason": last.reason, "localizations": found}
-        print_json({**asdict(last.counters), **state, "analysis_failure": last.analysis_failure})
-    else:
-        typer.echo(_told(last, None if loaded is None else found, output))
+    _tell(last, None if loaded is None else found, output, as_json)
     if last.analysis_failure:
         raise UserError(f"{last.analysis_failure} The recording {output} is {last.state}.")
     if last.state != "complete":
         raise UserError(last.reason)
-
-
-def _require_new(folder: Path) -> None:
-    """Before devices are opened: the recording itself would refuse it when the lasers are on."""
-    check_name(folder)
-    if is_there(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileError(f"{folder}: there is such a folder already; choose another name.")
 
 
 def _powers(given: list[str] | None) -> dict[str, float] | None:
@@ -121,6 +108,21 @@ def _powers(given: list[str] | None) -> dict[str, float] | None:
             raise SettingsError(f"--laser {one}: the laser {name} is there twice.")
         powers[name] = typed_number(power, f"--laser {one}")
     return powers
+
+
+def _tell(last: "Update", found: int | None, folder: Path, as_json: bool) -> None:
+    """The result; where it cannot be written, it is said: the recording is there all the same."""
+    end = _told(last, found, folder)
+    state = {"state": last.state, "reason": last.reason, "localizations": found or 0}
+    try:
+        if as_json:
+            failure = {"analysis_failure": last.analysis_failure}
+            print_json({**asdict(last.counters), **state, **failure})
+        else:
+            typer.echo(end)
+    except OutputError:
+        say(end)
+        raise
 
 
 def _stopped(folder: Path) -> str:

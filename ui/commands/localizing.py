@@ -2,6 +2,7 @@
 
 import csv
 import statistics
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsacq.errors import SettingsError
-from dsacq.files.names import check_name, make_folder
+from dsacq.files.atomic import made_folder, replacing
+from dsacq.files.names import check_folder
 from ui.console import Device, DeviceName, Json, frame_range, print_json, say, tracked
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ Frames = Annotated[
     str | None,
     typer.Option("--frames", metavar="A:B", help="Frames A to B - 1, counted from 0; default all."),
 ]
+
+
+_CORRELATIONS = "correlation.csv"
 
 
 class Method(StrEnum):
@@ -92,17 +97,19 @@ def localize(
 ) -> None:
     """Find the emitters of a movie in 3D.
 
-    Example: `dsacq localize movie.tif --model tetrapod.safetensors -o positions.csv`
+    Example: `dsacq localize movie.tif --model tetrapod-4um -o positions.csv`
     """
     from dsacq.data import Gathered
     from dsacq.device import chosen_device
-    from dsacq.files.localizations import check_table, write_localizations
+    from dsacq.files.localizations import check_table, table_files, write_localizations
     from dsacq.files.movies import open_movie
+    from dsacq.files.outputs import check_outputs
     from dsacq.localize.localizer import LocalizeSettings, analysed
     from dsacq.localize.movie import localize_movie
 
     settings = LocalizeSettings(threshold=threshold, roi=chosen_roi(roi), tile_px=tile)
     check_table(output)  # an impossible name is told before the work, not after
+    check_outputs(*table_files(output), reads=(movie, model, mask, optics))
     network = None if model is None else _model(model)
     if method is Method.network and network is None:
         raise SettingsError("give a --model, or find emitters without one by --method pursuit.")
@@ -174,21 +181,22 @@ def overlay(
 
     The PSF is the model's, or that of --mask and --optics, which a recording has with it.
 
-    Example: `dsacq overlay movie.tif positions.csv --model tetrapod.safetensors -o check`
+    Example: `dsacq overlay movie.tif positions.csv --model tetrapod-4um -o check`
     """
     from dsacq.analysis.overlay import overlay_picture, regenerate
     from dsacq.device import chosen_device
-    from dsacq.files.atomic import replacing
     from dsacq.files.localizations import read_localizations
     from dsacq.files.movies import open_movie
+    from dsacq.files.outputs import check_outputs
 
     if output is not None:
-        check_name(output)
+        check_folder(output)
+        if output.is_dir():
+            check_outputs(output / _CORRELATIONS, reads=(localizations, model, mask, optics))
     network, where = None if model is None else _model(model), chosen_device(device)
-    if output is not None:
-        make_folder(output)
     rows: list[dict[str, Any]] = []
-    with open_movie(movie) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_movie(movie))
         setup = microscope_told(opened, network, mask, optics)
         found = read_localizations(localizations, pixel_um=setup.optics.pixel_um)
         table = found.table
@@ -199,6 +207,8 @@ def overlay(
                 f"{len(opened)} frames; they do not belong together."
             )
         rows_of, positions_um = table.groupby("frame").indices, found.positions_um()
+        if output is not None:
+            stack.enter_context(made_folder(output))
         drawn = set(indices[:: max(1, -(-len(indices) // max(pictures, 1)))]) if pictures else set()
         with tracked(len(indices), "regenerating") as advance:
             for index in indices:
@@ -217,7 +227,7 @@ def overlay(
     median = statistics.median(valid) if valid else float("nan")
     if output is not None:
         with (
-            replacing(output / "correlation.csv") as partial,
+            replacing(output / _CORRELATIONS) as partial,
             partial.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.DictWriter(file, ("frame", "correlation", "emitters"))

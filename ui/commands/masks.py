@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsacq.files.names import check_file
 from ui.commands.masks_compare import compare
 from ui.commands.named_masks import mask_named
 from ui.console import say, tracked
@@ -65,12 +64,14 @@ def masks(
         return
     from dsacq.analysis.mask_picture import mask_picture
     from dsacq.files.masks import write_height_map, write_mask, write_slm_pattern
+    from dsacq.files.outputs import check_outputs
 
+    read = optics, None if show is None else Path(show)
+    check_outputs(output, pattern, plate, reads=read)
     used = _optics(optics)
-    for file in filter(None, (output, pattern, plate)):
-        check_file(file)
     mask = _designed(used) if design else mask_named(str(show), used)
     wanted = output or Path(f"{mask.name}.png")
+    check_outputs(wanted, pattern, plate, reads=read)
     if wanted.suffix.lower() == ".png":
         mask_picture(mask, used, wanted)
         say(f"Picture written to {wanted}.")

@@ -51,6 +51,7 @@ def compare(
     from dsacq.analysis.mask_comparison import compare as compared
     from dsacq.device import chosen_device
     from dsacq.files.figures import check_figure
+    from dsacq.files.outputs import check_outputs
     from dsacq.physics.optics import STANDARD_OPTICS
     from dsacq.physics.optics_file import USUAL_PSF, read_optics
     from dsacq.training.crowding import PARTS, by_density
@@ -58,6 +59,8 @@ def compare(
     check_figure(output)
     known, model, settings = STANDARD_OPTICS, USUAL_PSF, None
     files = [] if train is None else model_files(output, names)
+    given = (Path(name) for name in names)
+    check_outputs(output, output.with_suffix(".csv"), *files, reads=(optics, train, *given))
     if train is not None:
         if optics is not None:
             raise SettingsError(f"--optics and --train: the optics are those of {train.name}.")

@@ -9,7 +9,6 @@ import typer
 from platformdirs import user_data_path
 
 from dsacq.errors import FileError
-from dsacq.files.names import check_file
 from ui.console import Json, print_json, say
 
 if TYPE_CHECKING:
@@ -142,13 +141,14 @@ def import_deepstorm3d(
     Example: `dsacq import-deepstorm3d w.pkl --mask mask.mat --optics optics.toml -o m.safetensors`
     """
     from dsacq.files.masks import read_mask
+    from dsacq.files.outputs import check_outputs
     from dsacq.localize.deepstorm3d import import_checkpoint
     from dsacq.networks.model_file import save_model
     from dsacq.physics.optics_file import read_optics
 
     if output.suffix != SUFFIX:
         raise FileError(f"{output}: a model file's name ends in {SUFFIX}.")
-    check_file(output)
+    check_outputs(output, reads=(weights, mask, optics))
     optics_file = read_optics(optics)
     model = import_checkpoint(
         weights, read_mask(mask, optics=optics_file.optics), optics_file, output.stem

@@ -19,7 +19,8 @@ Folder = Annotated[Path, typer.Argument(help="Folder of the recording.")]
 def check(folder: Folder, as_json: Json = False) -> None:
     """Read every frame of a recording, and say whether anything is missing.
 
-    The exit code is 0 only for a recording that lacks nothing.
+    The exit code is 0 only for a recording that lacks nothing or, once it was repaired, where all
+    that it says to have can be read; what it lacks for good is told as remarks.
     Example: `dsacq recording check telomeres-3`
     """
     from dsacq.files.recording_check import check

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from dsacq.errors import FileError, SettingsError, UserError
-from dsacq.files.names import check_name
-from dsacq.files.paths import is_there
+from dsacq.errors import SettingsError, UserError
+from dsacq.files.names import check_folder
 from ui.commands.calibrating import RadiusUm, SidePx, ZeroUm, focus_ends
-from ui.commands.rigs import RigFile, rig_settings, screens
+from ui.commands.rigs import SIMULATED, RigFile, rig_settings, screens
 from ui.commands.used import used_mask
 from ui.console import Json, outcome, print_json, require_agreed, say, tracked
 
@@ -53,9 +52,7 @@ def scan(
     """
     from calibration.scan_files import kept_scan
 
-    check_name(output)
-    if is_there(output):
-        raise FileError(f"{output}: exists already; name a folder that does not.")
+    check_folder(output, new=True)
     wanted = _wanted(around_um, focus_um, "-2:2", step_um, frames)
     taken = 0
     with ExitStack() as stack:
@@ -109,9 +106,11 @@ def precision(
     from calibration.z_scan import on_coverslip, scan_of
     from dsacq.files.figures import check_figure
     from dsacq.files.masks import read_mask
+    from dsacq.files.outputs import check_outputs
     from dsacq.physics.camera import IdealCamera
 
     check_figure(output)
+    check_outputs(output, reads=(psf, None if rig == SIMULATED else Path(rig)))
     settings = rig_settings(rig)
     mask = read_mask(psf, optics=settings.optics)
     model = measured_model(psf, settings.psf)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from dsacq.files.names import check_file
 from ui.console import Device, DeviceName, Json, print_json, say, tracked
 
 
@@ -25,14 +24,17 @@ def simulate(
     """
     from dsacq.data import Gathered
     from dsacq.device import chosen_device
-    from dsacq.files.localizations import check_table, write_localizations
+    from dsacq.files.localizations import check_table, table_files, write_localizations
     from dsacq.files.movies import MovieWriter
+    from dsacq.files.outputs import check_outputs
     from dsacq.simulation.settings import chosen_mask, read_simulation
     from dsacq.simulation.simulate import simulate as simulated
 
-    check_file(output)  # an impossible name is told before the work, not after
-    check_table(truth)
+    check_table(truth)  # an impossible name is told before the work, not after
+    written = output, *table_files(truth)
+    check_outputs(*written, reads=(config,))
     settings = read_simulation(config)
+    check_outputs(*written, reads=(settings.mask.file_in(config.parent),))
     mask = chosen_mask(settings.mask, settings.optics, config.parent)
     count, pixel_um = settings.frames.count, settings.optics.pixel_um
     metadata = {

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import SettingsError
-from dsacq.files.names import check_file
 from ui.console import Json, frame_range, print_json, say
 
 if TYPE_CHECKING:
@@ -118,12 +117,17 @@ def convert(
     Example: `dsacq convert positions.parquet positions.thunderstorm.csv`
     """
     from dsacq.files.exports import EXPORTS, export
-    from dsacq.files.localizations import check_table, read_localizations, write_localizations
+    from dsacq.files.localizations import (
+        check_table,
+        read_localizations,
+        table_files,
+        write_localizations,
+    )
+    from dsacq.files.outputs import check_outputs
 
-    if kind in EXPORTS:
-        check_file(target)
-    else:
+    if kind not in EXPORTS:
         check_table(target, kind)
+    check_outputs(*table_files(target, kind), reads=table_files(source))
     table = read_localizations(source, pixel_um=pixel_um)
     if kind in EXPORTS:
         export(table, target, kind)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError
-from dsacq.files.names import check_file
 from ui.commands.models import SUFFIX
 from ui.console import Device, DeviceName, Json, print_json, say, training_bar
 
@@ -42,27 +41,32 @@ def train(
     Example: `dsacq train train-bench.toml -o bench.safetensors --max-minutes 60`
     """
     from dsacq.device import chosen_device
+    from dsacq.files.outputs import check_outputs
     from dsacq.networks.model_file import load_model, save_model
     from dsacq.simulation.settings import chosen_mask
     from dsacq.training.checkpoint import SUFFIX as CHECKPOINT
+    from dsacq.training.saved import HISTORY
     from dsacq.training.settings import read_training
     from dsacq.training.train import Training
 
     if output.suffix != SUFFIX:
         raise FileError(f"{output}: a model file's name ends in {SUFFIX}.")
-    check_file(output)
+    checkpoint = output.with_suffix(CHECKPOINT)
+    written = output, checkpoint, output.with_suffix(HISTORY)
+    check_outputs(*written, reads=(config,))
     if max_minutes is not None and max_minutes <= 0:
         raise SettingsError(f"max-minutes {max_minutes:g} is not above 0.")
     settings = read_training(config)
-    checkpoint = output.with_suffix(CHECKPOINT)
+    begun_from = settings.training.start
+    start_file = None if begun_from is None else config.parent / begun_from
+    check_outputs(*written, reads=(settings.mask.file_in(config.parent), start_file))
     if checkpoint.exists() and not resume:
         raise SettingsError(
             f"{checkpoint}: a training was begun here; go on with --resume, or delete that file to "
             "begin anew."
         )
     mask = chosen_mask(settings.mask, settings.optics, config.parent)
-    begun_from = settings.training.start
-    start = None if begun_from is None else load_model(config.parent / begun_from)
+    start = None if start_file is None else load_model(start_file)
     rank, where = _joined(chosen_device(device))
     if rank == 0 and not watched:
         say(f"Preparing frames of {mask.name} on {where.type} ...")

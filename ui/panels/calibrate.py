@@ -180,13 +180,16 @@ class CalibratePanel(QWidget):
     def save_result(self, path: Path) -> None:
         """Write the phase, its quality and its page."""
         from calibration.result import write_result
+        from dsacq.files.outputs import check_outputs
 
         result = self._psf_box.result
         if result is None:
             return
         path = path.with_suffix(".tif")
+        page = path.with_suffix(".png")
         try:
-            write_result(result, path, path.with_suffix(".png"))
+            check_outputs(path, path.with_suffix(".json"), page)
+            write_result(result, path, page)
         except UserError as error:
             self._fail(error)
         else:

@@ -122,8 +122,10 @@ class ResultsTable(QWidget):
 
         def writing() -> str:
             from dsacq.data import Localizations
-            from dsacq.files.localizations import write_localizations
+            from dsacq.files.localizations import table_files, write_localizations
+            from dsacq.files.outputs import check_outputs
 
+            check_outputs(*table_files(path))
             chosen = found
             if rows is not None:
                 origin = found.origin | {"filter": text}
