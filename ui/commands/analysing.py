@@ -212,12 +212,9 @@ def resolution(
     """
     from dsacq.analysis.resolution import PLANES, line_profile, ring_correlation, rings_picture
     from dsacq.files.figures import check_figure
-    from dsacq.files.localizations import read_localizations, table_files
-    from dsacq.files.outputs import check_outputs
 
     check_figure(output)
-    check_outputs(output, reads=table_files(table))
-    found = read_localizations(table, pixel_um=pixel_um)
+    found = _read_for((output,), table, pixel_um)
     results = [ring_correlation(found, plane, pixel_nm / 1e3) for plane in PLANES]
     if output is not None:
         rings_picture(results, output)
@@ -265,11 +262,8 @@ def render(
     from dsacq.analysis.rendering import render as rendered
     from dsacq.analysis.rendering import render_volume, write_in_bands
     from dsacq.analysis.rendering_picture import Method
-    from dsacq.files.localizations import read_localizations, table_files
-    from dsacq.files.outputs import check_outputs
 
-    check_outputs(output, reads=table_files(table))
-    found = read_localizations(table, pixel_um=pixel_um)
+    found = _read_for((output,), table, pixel_um)
     chosen = cast(Method, method)
     if output.name.lower().endswith(".ome.tif"):
         count = render_volume(found, output, pixel_nm / 1e3, slice_nm / 1e3, chosen)
@@ -336,12 +330,9 @@ def motion(
     from dsacq.analysis.motion_picture import motion_picture, motion_report
     from dsacq.analysis.rigid_motion import rigid_motion
     from dsacq.files.figures import check_figure
-    from dsacq.files.localizations import read_localizations, table_files
-    from dsacq.files.outputs import check_outputs
 
     check_figure(output)
-    check_outputs(output, reads=table_files(table))
-    found = read_localizations(table, pixel_um=pixel_um)
+    found = _read_for((output,), table, pixel_um)
     turned = None
     if rigid:
         turned, found = rigid_motion(found)
@@ -386,11 +377,20 @@ def _read(
     table: Path, output: Path, pixel_um: float | None, *others: Path | None
 ) -> "Localizations":
     """The table, once its result can be written to output. others: that are written, too."""
-    from dsacq.files.localizations import check_table, read_localizations, table_files
-    from dsacq.files.outputs import check_outputs
+    from dsacq.files.localizations import check_table, table_files
 
     check_table(output)
-    check_outputs(*table_files(output), *others, reads=table_files(table))
+    return _read_for((*table_files(output), *others), table, pixel_um)
+
+
+def _read_for(
+    outputs: tuple[Path | None, ...], table: Path, pixel_um: float | None
+) -> "Localizations":
+    """The table, once those files can be written."""
+    from dsacq.files.localizations import read_localizations, table_files
+    from dsacq.files.outputs import check_outputs
+
+    check_outputs(*outputs, reads=table_files(table))
     return read_localizations(table, pixel_um=pixel_um)
 
 
