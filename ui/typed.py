@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from dsacq.errors import SettingsError
-from dsacq.mistakes import decimal_comma
+from dsacq.mistakes import decimal_comma, typed_number
 
 
 def require_numbers(app: typer.Typer) -> None:
@@ -25,6 +25,14 @@ def with_points(arguments: Sequence[str]) -> str:
     """Those of the arguments that are numbers with a decimal comma, as they are to be written."""
     values = (one.rpartition("=")[2] for one in arguments)
     return ", ".join(dict.fromkeys(filter(None, map(decimal_comma, values))))
+
+
+def typed_numbers(text: str, between: str, count: int, option: str) -> tuple[float, ...]:
+    """So many finite numbers with that between them. Raises SettingsError."""
+    parts = text.split(between)
+    if len(parts) != count:
+        raise SettingsError(f"{option} {text}: expected {count} numbers with {between!r} between.")
+    return tuple(typed_number(part, f"{option} {text}") for part in parts)
 
 
 def _requiring_numbers(command: Callable[..., Any]) -> Callable[..., Any]:

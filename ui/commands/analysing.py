@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsacq.errors import FileError, SettingsError
-from dsacq.mistakes import typed_number
 from ui.commands.tables import PixelUm
 from ui.console import Json, outcome, print_json, say, training_bar
+from ui.typed import typed_numbers
 
 if TYPE_CHECKING:
     from dsacq.data import Localizations
@@ -221,7 +221,7 @@ def resolution(
     told = {one.plane: round(1e3 * one.resolution_um, 2) for one in results}
     line = None
     if line_um is not None:
-        left, top, right, bottom = _numbers(line_um, ",", 4, "--line-um")
+        left, top, right, bottom = typed_numbers(line_um, ",", 4, "--line-um")
         line = line_profile(found, (left, top), (right, bottom), line_width_um)
     if as_json:
         width = {} if line is None else {"fwhm_nm": 1e3 * line.fwhm_um}
@@ -271,10 +271,10 @@ def render(
         return
     region = depth = None
     if region_um is not None:
-        left, top, right, bottom = _numbers(region_um, ",", 4, "--region-um")
+        left, top, right, bottom = typed_numbers(region_um, ",", 4, "--region-um")
         region = left, top, right, bottom
     if depth_um is not None:
-        low, high = _numbers(depth_um, ":", 2, "--depth-um")
+        low, high = typed_numbers(depth_um, ":", 2, "--depth-um")
         depth = low, high
     picture = rendered(
         found,
@@ -398,10 +398,3 @@ def _write(table: "Localizations", output: Path, pixel_um: float | None) -> None
     from dsacq.files.localizations import write_localizations
 
     write_localizations(table, output, pixel_um=pixel_um)
-
-
-def _numbers(text: str, between: str, count: int, option: str) -> tuple[float, ...]:
-    parts = text.split(between)
-    if len(parts) != count:
-        raise SettingsError(f"{option} {text}: expected {count} numbers with {between!r} between.")
-    return tuple(typed_number(part, f"{option} {text}") for part in parts)
