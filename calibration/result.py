@@ -22,11 +22,10 @@ from calibration.beads import (
 from calibration.report import report
 from calibration.retrieve import Progress, Retrieved, RetrieveSettings
 from calibration.z_scan import ZScan
-from dsacq.config import validated
-from dsacq.errors import FileError, SettingsError
+from dsacq.errors import SettingsError
 from dsacq.files.atomic import write_atomically
 from dsacq.files.masks import write_mask
-from dsacq.files.reading import read_json
+from dsacq.files.measured_psf import KIND, measured_file
 from dsacq.physics.masks import PhaseMask
 from dsacq.physics.optics import Optics
 from dsacq.physics.pupil import PsfModel
@@ -126,19 +125,6 @@ def calibrate_pupil(
     )
 
 
-def measured_model(mask: Path, model: PsfModel) -> PsfModel:
-    """The PSF model beside a mask that `write_result` wrote; `model` for any other mask."""
-    beside = mask.with_suffix(".json")
-    if not beside.exists():
-        return model
-    told = read_json(beside, "the result of a calibration")
-    if "psf" not in told:
-        return model
-    if not isinstance(told["psf"], dict):
-        raise FileError(f"{beside}: its psf is no table of settings; the file is damaged.")
-    return validated(PsfModel, told["psf"], str(beside))
-
-
 def _told(aligned: Aligned) -> dict[str, Any]:
     return {
         "alignment": asdict(aligned.alignment),
@@ -152,7 +138,7 @@ def write_result(result: Calibrated, mask: Path, page: Path | None = None) -> No
     where it is wanted. Raises FileError."""
     write_mask(result.found.mask, mask)
     told = {
-        "kind": "dsacq psf",
+        "kind": KIND,
         "mask": mask.name,
         "source": result.source,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -164,6 +150,6 @@ def write_result(result: Calibrated, mask: Path, page: Path | None = None) -> No
         "counts_per_photon": result.scan.counts_per_photon,
         "focus_um": np.asarray(result.scan.focus_um).tolist(),
     }
-    write_atomically(mask.with_suffix(".json"), json.dumps(told, indent=1).encode())
+    write_atomically(measured_file(mask), json.dumps(told, indent=1).encode())
     if page is not None:
         report(result.found, result.scan, page, f"{result.source}: {result.summary}")

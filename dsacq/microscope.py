@@ -1,7 +1,8 @@
 """The microscope behind a movie, from all that tells of it.
 
 An optics file comes first, then what the movie says, which is everything for a recording of dsacq,
-then what is to be used on the movie: a model, say.
+then what stands beside a mask that was measured on beads, then what is to be used on the movie: a
+model, say. The PSF model goes with the measured mask first of all.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from dsacq.errors import FileError, SettingsError
 from dsacq.files.camera_maps import with_maps
 from dsacq.files.change_remarks import change_remarks
 from dsacq.files.masks import read_mask
+from dsacq.files.measured_psf import measured_file, read_measured_psf
 from dsacq.files.movies import Movie
 from dsacq.files.recording import FACTS, MASK, changes_of, is_recording, read_facts
 from dsacq.networks.model_file import Model
@@ -74,6 +76,9 @@ def microscope_behind(
     if is_recording(movie.path):
         remarks += change_remarks(changes_of(movie.path, read_facts(movie.path)))
     told = [recorded] if optics is None else [_of_file(optics), recorded]
+    measured = None if mask is None else read_measured_psf(mask)
+    if mask is not None and measured is not None:
+        told.append(_Told(measured_file(mask), measured.optics))
     camera = next((one.camera for one in told if one.camera is not None), None)
     if camera is None and wanted is not None:
         camera = wanted.camera
@@ -91,8 +96,8 @@ def microscope_behind(
     )
     if own is None or source is None:
         raise SettingsError(
-            f"{_name(movie)} does not tell the optics that took it: give an optics file, or a "
-            "model."
+            f"{_name(movie)} does not tell the optics that took it: give an optics file, a mask "
+            "measured on beads, or a model."
         )
     if wanted is not None and (different := differing_fields(own, wanted.optics)):
         raise SettingsError(
@@ -105,7 +110,7 @@ def microscope_behind(
             f"{_name(movie)} states a pixel of {stated:.4g} um, but {own.pixel_um:.4g} um is "
             "used; positions are wrong if the file is right."
         )
-    psf = next((one.psf for one in told if one.psf is not None), USUAL_PSF)
+    psf = next((one.psf for one in (measured, *told) if one and one.psf), USUAL_PSF)
     if wanted is not None and mask is None and recorded.mask is not None:
         remarks += _of_another_mask(movie, wanted, recorded.mask, own)
     return Microscope(_mask(movie, mask, wanted, recorded, own), own, psf, camera), remarks

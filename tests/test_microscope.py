@@ -1,5 +1,6 @@
 """What is taken for the microscope behind a movie, by what movie, files and model tell."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ from recording_samples import SHAPE, record
 from dsacq.errors import SettingsError
 from dsacq.files.camera_maps import camera_table, write_maps
 from dsacq.files.masks import write_mask
+from dsacq.files.measured_psf import measured_file
 from dsacq.files.movies import Movie, MovieWriter, open_movie
 from dsacq.files.recording import MASK, read_facts, write_facts
 from dsacq.microscope import Microscope, microscope_behind
@@ -130,6 +132,38 @@ def test_a_blur_that_nobody_tells_is_the_usual_one(movie_with: MakeMovie, tmp_pa
     )
     assert found.psf == USUAL_PSF
     assert found.camera is None
+
+
+def measured(folder: Path, **tables: Any) -> Path:
+    """A phase as `calibrate beads` leaves it."""
+    mask = folder / "psf.tif"
+    write_mask(tetrapod(STANDARD_OPTICS), mask)
+    measured_file(mask).write_text(json.dumps({"kind": "dsacq psf"} | tables), encoding="utf-8")
+    return mask
+
+
+def test_a_mask_measured_on_beads_tells_optics_and_blur(
+    movie_with: MakeMovie, recording_with: MakeMovie, tmp_path: Path
+) -> None:
+    psf = PsfModel(kind="vectorial", blur_px=0.63)
+    mask = measured(tmp_path, optics=asdict(STANDARD_OPTICS), psf=asdict(psf))
+    found, remarks = microscope_behind(movie_with(), mask=mask)
+    assert (found.optics, found.psf, remarks) == (STANDARD_OPTICS, psf, [])
+    # Where the movie or a file tells the optics those are taken, and the measured blur all the same
+    rig = {"optics": asdict(replace(STANDARD_OPTICS, focus_um=1.0)), "psf": {"blur_px": 1.0}}
+    found, _ = microscope_behind(recording_with(rig=rig), mask=mask)
+    assert (found.optics.focus_um, found.psf) == (1.0, psf)
+    told = optics_file(tmp_path, "[psf]\nblur_px = 1.0\n")
+    assert microscope_behind(movie_with(), mask=mask, optics=told)[0].psf == psf
+
+
+def test_other_json_beside_a_mask_means_nothing(movie_with: MakeMovie, tmp_path: Path) -> None:
+    mask = measured(tmp_path, kind="a design", psf={"blur_px": 3.0})
+    found, _ = microscope_behind(movie_with(), mask=mask, optics=optics_file(tmp_path))
+    assert found.psf == USUAL_PSF
+    measured(tmp_path, psf={"blur_px": -3.0})
+    with pytest.raises(SettingsError, match=r"psf\.json: psf: blur_px = -3"):
+        microscope_behind(movie_with(), mask=mask, optics=optics_file(tmp_path))
 
 
 def test_a_damaged_mask_of_a_recording_does_not_stop_a_model(recording_with: MakeMovie) -> None:

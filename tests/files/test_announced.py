@@ -14,18 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 
-from calibration.result import measured_model
 from dsacq.data import Localizations
 from dsacq.design.evolution import Evolution
 from dsacq.errors import FileError, is_out_of_memory
 from dsacq.files.camera_maps import with_maps
 from dsacq.files.localizations import read_localizations, write_localizations
 from dsacq.files.masks import read_mask
+from dsacq.files.measured_psf import read_measured_psf
 from dsacq.files.reading import parsed_json, read_json
 from dsacq.files.tiff import read_planes
 from dsacq.physics.masks import flat
 from dsacq.physics.optics import STANDARD_OPTICS
-from dsacq.physics.pupil import PsfModel
 
 MOST_BYTES = 50_000_000
 
@@ -158,7 +157,7 @@ def test_json_that_is_none(tmp_path: Path, text: str) -> None:
 def test_a_result_of_a_calibration_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "bead.json").write_text(text)
     with pytest.raises(FileError, match=r"bead\.json"):
-        measured_model(tmp_path / "bead.tif", PsfModel())
+        read_measured_psf(tmp_path / "bead.tif")
 
 
 def test_an_evolution_must_be_in_order(tmp_path: Path) -> None:

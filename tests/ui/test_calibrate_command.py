@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 import torch
@@ -73,6 +74,21 @@ def test_a_scan_gives_a_mask_and_a_page(run: Run, folder: Path) -> None:
     assert found.wavelength_um == 0.58
     assert found.phase_rad.std() > 0.3
     assert page.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_was_measured_localizes(run: Run, folder: Path, tmp_path: Path) -> None:
+    """By the command that is told, which needs nothing else."""
+    mask, movie, table = folder / "psf.tif", folder / "scan.tif", tmp_path / "found.csv"
+    given = ("--optics", folder / "optics.toml", "--positions", folder / "focus.txt")
+    made = run("calibrate", "beads", movie, *given, "--passes", 60, "-o", mask)
+    command = made.err.strip().splitlines()[-1]
+    assert command == f"dsacq localize MOVIE --mask {mask} -o positions.csv"
+    _, *words = command.replace("MOVIE", str(movie)).replace("positions.csv", str(table)).split()
+    middle = PLANES // 2
+    assert run(*words, "--frames", f"{middle}:{middle + 1}").code == 0
+    found = pd.read_csv(table)
+    assert len(found) == 1
+    assert abs(found["z_um"][0] - 0.05) < 0.05
 
 
 @pytest.mark.parametrize(

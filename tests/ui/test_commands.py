@@ -65,7 +65,7 @@ def test_pursuit_and_refinement(dsacq: Run, model: Path, tmp_path: Path) -> None
     optics.write_text(SIMULATE.split("[mask]")[0] + '[camera]\nkind = "ideal"\n')
     given = ("--optics", optics)
     assert dsacq("masks", "--show", "tetrapod", *given, "-o", "mask.tif").code == 0
-    pursuit = ("localize", "m.tif", "--method", "pursuit", "-o", "p.csv", "--frames", "0:1")
+    pursuit = ("localize", "m.tif", "-o", "p.csv", "--frames", "0:1")
     assert dsacq(*pursuit, "--mask", "mask.tif", *given).code == 0
     scores = dsacq("evaluate", "p.csv", "t.csv", "--frames", "0:1", "--json").json
     assert scores["jaccard"] == 1.0
@@ -79,7 +79,8 @@ def test_pursuit_and_refinement(dsacq: Run, model: Path, tmp_path: Path) -> None
     refined = dsacq(*one, "-o", "r.csv", "--refine")
     assert refined.code == 0
     assert "counts are taken as photons" in refined.err
-    assert "give a --model" in dsacq.fails("localize", "m.tif", "-o", "x.csv")
+    network = ("--method", "network")
+    assert "give its --model" in dsacq.fails("localize", "m.tif", "-o", "x.csv", *network)
     assert "does not tell the phase mask" in dsacq.fails(*pursuit)
 
 

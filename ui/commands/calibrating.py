@@ -102,7 +102,8 @@ def beads(
         print_json({"file": output} | result.quality())
         return
     say(result.summary)
-    say(f"Phase written to {output}; set blur_px = {result.found.blur_px:.2f} in [psf].")
+    say(f"Phase written to {output}. To localize with it, its optics and its blur:")
+    say(f"dsacq localize MOVIE --mask {output} -o positions.csv")
 
 
 @app.command("pupil")

@@ -31,11 +31,11 @@ def field(
     from calibration.beads import retrieve_settings
     from calibration.field import field_map, field_page
     from calibration.finding import bead_scan, usable_beads
-    from calibration.result import measured_model
     from calibration.scan_files import is_scan, read_scan
     from calibration.z_scan import on_coverslip
     from dsacq.files.figures import check_figure
     from dsacq.files.masks import read_mask
+    from dsacq.files.measured_psf import read_measured_psf
     from dsacq.files.outputs import check_outputs
 
     check_figure(output)
@@ -44,7 +44,7 @@ def field(
         raise FileError(f"{folder}: is no z scan that calibrate scan made.")
     whole = on_coverslip(read_scan(folder), zero_um)
     mask = read_mask(psf, optics=whole.optics)
-    model = measured_model(psf, whole.psf)
+    model = read_measured_psf(psf).psf or whole.psf
     usable = usable_beads(whole, side_px)
     for bead in usable:
         if bead.doubt:

@@ -49,9 +49,9 @@ def localize(
         typer.Option("--model", help="Model file, or the name of one in your model folder."),
     ] = None,
     method: Annotated[
-        Method,
-        typer.Option(help="network: a model; pursuit: fits with the mask's PSF, no model needed."),
-    ] = Method.network,
+        Method | None,
+        typer.Option(help="pursuit: from the mask alone, as without a model; network: a model's."),
+    ] = None,
     refine: Annotated[
         bool,
         typer.Option("--refine", help="Fit what the network found: precision, photons, errors."),
@@ -65,7 +65,10 @@ def localize(
     ] = False,
     mask: Annotated[
         Path | None,
-        typer.Option(help="Phase mask, for pursuit without a model; a recording has its own."),
+        typer.Option(
+            help="Phase mask; one that was measured on beads tells optics and blur, a recording "
+            "has its own."
+        ),
     ] = None,
     optics: Annotated[
         Path | None,
@@ -95,9 +98,11 @@ def localize(
     device: Device = DeviceName.auto,
     as_json: Json = False,
 ) -> None:
-    """Find the emitters of a movie in 3D.
+    """Find the emitters of a movie in 3D: by a network, or without one, from the mask alone.
 
     Example: `dsacq localize movie.tif --model tetrapod-4um -o positions.csv`
+
+    Example: `dsacq localize movie.tif --mask psf.tif -o positions.csv`
     """
     from dsacq.data import Gathered
     from dsacq.device import chosen_device
@@ -111,8 +116,9 @@ def localize(
     check_table(output)  # an impossible name is told before the work, not after
     check_outputs(*table_files(output), reads=(movie, model, mask, optics))
     network = None if model is None else _model(model)
+    method = method or (Method.pursuit if network is None else Method.network)
     if method is Method.network and network is None:
-        raise SettingsError("give a --model, or find emitters without one by --method pursuit.")
+        raise SettingsError("--method network: give its --model; without one the mask is used.")
     where = chosen_device(device)
     with open_movie(movie) as opened:
         setup = microscope_told(opened, network, mask, optics)

@@ -102,10 +102,10 @@ def precision(
 
     from calibration.finding import usable_beads
     from calibration.precision import held_bead, localized, precision_page
-    from calibration.result import measured_model
     from calibration.z_scan import on_coverslip, scan_of
     from dsacq.files.figures import check_figure
     from dsacq.files.masks import read_mask
+    from dsacq.files.measured_psf import read_measured_psf
     from dsacq.files.outputs import check_outputs
     from dsacq.physics.camera import IdealCamera
 
@@ -113,7 +113,7 @@ def precision(
     check_outputs(output, reads=(psf, None if rig == SIMULATED else Path(rig)))
     settings = rig_settings(rig)
     mask = read_mask(psf, optics=settings.optics)
-    model = measured_model(psf, settings.psf)
+    model = read_measured_psf(psf).psf or settings.psf
     wanted = _wanted(around_um, focus_um, "-1.5:1.5", step_um, frames)
     with ExitStack() as stack:
         opened = _opened(settings, stack)
