@@ -33,7 +33,7 @@ def examples(command: Any) -> list[list[str]]:
     return [shlex.split(" ".join(one.split())) for one in found]
 
 
-@pytest.mark.parametrize("name", COMMANDS.keys() - GROUPS_ALONE)
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - GROUPS_ALONE))
 def test_each_command_has_an_example_of_itself(name: str) -> None:
     command, shown = COMMANDS[name], examples(COMMANDS[name])
     assert shown
