@@ -115,8 +115,8 @@ class RigSettings:
     def __post_init__(self) -> None:
         names = [name for name, _ in self.devices()]
         for name in names:
-            if not name.strip() or not name.isprintable() or "=" in name:
-                raise ValueError(f"a device is named {name!r}: expected letters, and no =")
+            if not name.strip() or not name.isprintable():
+                raise ValueError(f"a device is named {name!r}: expected a name of letters")
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"two devices are named {doubled[0]!r}: expected a name for each")

@@ -166,8 +166,8 @@ def test_an_earlier_scan_is_read(whole: Path, tmp_path: Path) -> None:
     ("place", "value", "says"),
     [
         (("focus_um",), [-1.0, -0.5, 0.0, 0.5], "do not belong together"),
-        (("focus_um",), [-1.0, -0.5, math.nan, 0.5, 1.0], "focus_um.2"),
-        (("focus_um",), [-1.0, -0.5, 1e30, 0.5, 1.0], "focus_um.2"),
+        (("focus_um",), [-1.0, -0.5, math.nan, 0.5, 1.0], "value 3 of focus_um"),
+        (("focus_um",), [-1.0, -0.5, 1e30, 0.5, 1.0], "value 3 of focus_um"),
         (("focus_um",), [], "focus_um"),
         (("counts_per_photon",), math.nan, "counts_per_photon"),
         (("counts_per_photon",), 0.0, "counts_per_photon"),

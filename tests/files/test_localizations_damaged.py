@@ -84,7 +84,7 @@ def test_empty_missing_and_wrong_files(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     assert "no such file" in complaint(path)
     path.mkdir()
-    assert "no such file" in complaint(path)
+    assert "is a folder, and no table" in complaint(path)
     path.rmdir()
     for content in (b"", b"\n", b"\0" * 100, b"\x89PNG\r\n\x1a\n" + bytes(range(256))):
         path.write_bytes(content)

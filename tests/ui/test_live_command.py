@@ -178,7 +178,7 @@ def test_a_model_of_other_optics_is_refused_by_name(
         (["--laser", "488=5"], "the rig has no laser '488'; there is 561, 640."),
         (["--laser", "561"], "laser '561' is not of the form NAME=MW"),
         (["--laser", "561=101"], "561: power 101 mW is outside its limits, 0 to 100."),
-        (["--laser", "561=nan"], "561: power nan mW is outside its limits"),
+        (["--laser", "561=nan"], "--laser 561=nan: 'nan' is no number."),
         (["--exposure-ms", "0"], "camera: exposure 0 s is outside its limits"),
         (["--mask", "tetrapodd"], "tetrapodd: is neither a mask file nor a design; those are flat"),
         (["--mask", "rig.toml"], "rig.toml: is not a kind of mask file"),

@@ -74,7 +74,7 @@ def test_train_then_resume(config: Path, tmp_path: Path, dsacq: Run) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("preset", "presett", "network.mixture.presett is not a known key"),
+        ("preset", "presett", "network.presett is not a known key"),
         ("steps = 4", "steps = 0", "training.steps"),
         ("density_per_um2 = 0.5", "density_per_um2 = 0.5\nborder_px = 16", "leaves no room"),
         ('preset = "nano"', 'preset = "nano"\nframes = 3', "priors.motion"),

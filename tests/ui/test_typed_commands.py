@@ -61,6 +61,7 @@ def test_what_live_is_told(
     ],
 )
 def test_other_commands(dsacq: Run, rig: Path, command: tuple[str, ...], told: str) -> None:
+    Path("a.csv").write_text("frame,x_um,y_um,z_um\n0,1,1,1\n", encoding="utf-8")
     assert told in dsacq.fails(*command)
 
 

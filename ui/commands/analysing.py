@@ -118,9 +118,9 @@ def filter_rows(
     from dsacq.analysis.row_filter import parsed, passing
     from dsacq.data import Localizations
 
+    found = done = _read(table, output, pixel_um)
     if where is None and duplicates_nm is None and density_um is None:
         raise SettingsError("Give --where, --duplicates-nm or --density-um; else nothing is done.")
-    found = done = _read(table, output, pixel_um)
     if duplicates_nm is not None:
         done = without_duplicates(done, duplicates_nm / 1e3)
     if density_um is not None:
