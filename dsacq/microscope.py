@@ -1,8 +1,8 @@
 """The microscope behind a movie, from all that tells of it.
 
 An optics file comes first, then what the movie says, which is everything for a recording of dsacq,
-then what stands beside a mask that was measured on beads, then what is to be used on the movie: a
-model, say. The PSF model goes with the measured mask first of all.
+then what is to be used on the movie: a model, say. What stands beside a mask that was measured on
+beads tells the PSF model first of all, and the optics last: the beads may have had another focus.
 """
 
 from dataclasses import dataclass, replace
@@ -76,9 +76,6 @@ def microscope_behind(
     if is_recording(movie.path):
         remarks += change_remarks(changes_of(movie.path, read_facts(movie.path)))
     told = [recorded] if optics is None else [_of_file(optics), recorded]
-    measured = None if mask is None else read_measured_psf(mask)
-    if mask is not None and measured is not None:
-        told.append(_Told(measured_file(mask), measured.optics))
     camera = next((one.camera for one in told if one.camera is not None), None)
     if camera is None and wanted is not None:
         camera = wanted.camera
@@ -91,6 +88,10 @@ def microscope_behind(
             )
     if wanted is not None:
         told.append(_Told(movie.path, wanted.optics, wanted.psf))
+    measured = None
+    if mask is not None:
+        measured = read_measured_psf(mask)
+        told.append(_Told(measured_file(mask), measured.optics))
     source, own = next(
         ((one.source, one.optics) for one in told if one.optics is not None), (None, None)
     )
@@ -103,6 +104,12 @@ def microscope_behind(
         raise SettingsError(
             f"{wanted.name} was made for other optics than {source.name}: {'; '.join(different)}. "
             "Use one made for these optics."
+        )
+    if mask is not None and source == measured_file(mask):
+        remarks.append(
+            f"{_name(movie)} does not tell its optics: those of the beads are taken, "
+            f"focus_um = {own.focus_um:g} and z_range_um = {list(own.z_range_um)} among them; give "
+            "an optics file where the movie had others."
         )
     stated = movie.metadata.get("pixel_um")
     if isinstance(stated, float) and abs(stated / own.pixel_um - 1) > _PIXEL_TOLERANCE:

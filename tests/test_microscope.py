@@ -148,6 +148,12 @@ def test_a_mask_measured_on_beads_tells_optics_and_blur(
     psf = PsfModel(kind="vectorial", blur_px=0.63)
     mask = measured(tmp_path, optics=asdict(STANDARD_OPTICS), psf=asdict(psf))
     found, remarks = microscope_behind(movie_with(), mask=mask)
+    assert (found.optics, found.psf, len(remarks)) == (STANDARD_OPTICS, psf, 1)
+    assert "those of the beads are taken, focus_um = 4.5 and z_range_um = [2.0, 6.0]" in remarks[0]
+    # beads at another focus are no reason against a model
+    elsewhere = asdict(replace(STANDARD_OPTICS, focus_um=0.0))
+    mask = measured(tmp_path, optics=elsewhere, psf=asdict(psf))
+    found, remarks = microscope_behind(movie_with(), wanted=WANTED, mask=mask)
     assert (found.optics, found.psf, remarks) == (STANDARD_OPTICS, psf, [])
     # Where the movie or a file tells the optics those are taken, and the measured blur all the same
     rig = {"optics": asdict(replace(STANDARD_OPTICS, focus_um=1.0)), "psf": {"blur_px": 1.0}}

@@ -169,11 +169,12 @@ def pupil(
 def _check_outputs(mask: Path, page: Path | None, *reads: Path | None) -> None:
     from dsacq.files.figures import check_figure
     from dsacq.files.masks import check_mask_file
+    from dsacq.files.measured_psf import measured_file
     from dsacq.files.outputs import check_outputs
 
     check_mask_file(mask)
     check_figure(page)
-    check_outputs(mask, mask.with_suffix(".json"), page, reads=reads)
+    check_outputs(mask, measured_file(mask), page, reads=reads)
 
 
 def focus_positions(text: str | None, positions: Path | None, count: int) -> "NDArray[np.float64]":

@@ -180,6 +180,7 @@ class CalibratePanel(QWidget):
     def save_result(self, path: Path) -> None:
         """Write the phase, its quality and its page."""
         from calibration.result import write_result
+        from dsacq.files.measured_psf import measured_file
         from dsacq.files.outputs import check_outputs
 
         result = self._psf_box.result
@@ -188,7 +189,7 @@ class CalibratePanel(QWidget):
         path = path.with_suffix(".tif")
         page = path.with_suffix(".png")
         try:
-            check_outputs(path, path.with_suffix(".json"), page)
+            check_outputs(path, measured_file(path), page)
             write_result(result, path, page)
         except UserError as error:
             self._fail(error)
